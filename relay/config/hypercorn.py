@@ -32,6 +32,7 @@ def server_config(settings: Settings, folder: Path) -> Config:
     path = own if own.exists() else packaged("hypercorn.toml")
     try:
         config = read_hypercorn_config(path)
+        _check_tls_files(config)
         config.create_ssl_context()
     except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
         raise SettingError(f"{path}: {error}") from None
@@ -53,6 +54,20 @@ def read_hypercorn_config(path: Path) -> Config:
             raise ValueError(f"unknown key {key}{question}")
         _check(key, value, _DEFAULTS.get(key))
     return Config.from_mapping(given)
+
+
+def _check_tls_files(config: Config) -> None:
+    """Check the files of TLS. Raises OSError that names one, or ValueError if one is not given.
+
+    OpenSSL does not say which file it could not open, and Hypercorn serves plain HTTP with a
+    certificate that has no key.
+    """
+    if (config.certfile is None) != (config.keyfile is None):
+        raise ValueError("certfile and keyfile need each other: TLS has both")
+    for path in (config.certfile, config.keyfile, config.ca_certs):
+        if path is not None:
+            with open(path, "rb"):
+                pass
 
 
 def _check(key: str, value: Any, default: Any) -> None:

@@ -126,16 +126,22 @@ async def test_a_database_address_that_no_driver_takes_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "text", ["this is no toml", 'certfile = "nowhere.pem"\nkeyfile = "nowhere.pem"']
+    ("text", "why"),
+    [
+        ("this is no toml", "Expected '='"),
+        (f'certfile = "{__file__}"\nkeyfile = "nowhere.pem"', "'nowhere.pem'"),
+        ('certfile = "only.pem"', "certfile and keyfile need each other"),
+    ],
 )
 async def test_a_configuration_that_cannot_be_read_is_refused_by_its_name(
-    tmp_path: Path, text: str
+    tmp_path: Path, text: str, why: str
 ) -> None:
     (tmp_path / "hypercorn.toml").write_text(text)
     refused = await relay(tmp_path, "serve", "--bind", "127.0.0.1:0")
     (line,) = complaints(refused.stderr)
     assert refused.returncode == 1
     assert line.startswith(f"Error: {tmp_path / 'hypercorn.toml'}: ")
+    assert why in line
 
 
 async def test_the_demos_curl_shows_live_events(database_url: str, tmp_path: Path) -> None:
