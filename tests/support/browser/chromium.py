@@ -26,6 +26,10 @@ LOOK_EVERY = 50
 """Milliseconds between two looks of a page at itself. Unless asked, Playwright has it look at each
 frame, and so draw each: a second of waiting takes 100 ms of CPU then, and else 20."""
 
+# Playwright keeps a function, but evaluates an expression again for each look. The pages' policy
+# forbids that from the second look on.
+LOOK = "(it) => {{ const holds = ({}); return typeof holds === 'function' ? holds(it) : holds; }}"
+
 # Chromium takes the last list alone, so this one begins with Playwright's.
 DISABLED_FEATURES = (
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
@@ -74,7 +78,8 @@ class Tab:
 
     async def eventually(self, holds: str, argument: Any = None) -> None:
         """Wait until an expression, or a function of the argument, gives something true."""
-        await self.do(lambda page: page.wait_for_function(holds, arg=argument, polling=LOOK_EVERY))
+        look = LOOK.format(holds)
+        await self.do(lambda page: page.wait_for_function(look, arg=argument, polling=LOOK_EVERY))
 
     @asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:
