@@ -38,7 +38,7 @@ class Outbox:
         self._progress_times: dict[str | None, float] = {}  # when a task's progress was last queued
         self._size = 0
         self._urgent = False
-        self._aside: Spool | None = None  # events too large for a proxy; they hold back no other
+        self._aside: Spool | None = None  # events that another program refuses, and no others
         self._gap = 0  # events lost since the last one that was queued
         self.kept_on_disk = 0
         self.lost = 0
@@ -216,7 +216,7 @@ class Outbox:
             self._changed.notify_all()
 
     def set_aside(self, line: bytes) -> None:
-        """Keep an event on disk for the next run: a proxy refuses its size. Then `drop` it.
+        """Keep an event on disk for the next run: another program refuses it. Then `drop` it.
 
         Without a file, or room in it, the event is lost.
         """

@@ -35,6 +35,11 @@ class NotRelay(msgspec.Struct, frozen=True):
         """Whether smaller requests may get through: a proxy limits their size."""
         return self.status == 413
 
+    @property
+    def may_be_about_content(self) -> bool:
+        """Whether other events may get through: a firewall looks at what a request holds."""
+        return 400 <= self.status < 500 and self.status not in (401, 407, 413)
+
 
 class Refused(msgspec.Struct, frozen=True):
     """Relay refused the request: trying again does not help."""

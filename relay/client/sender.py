@@ -147,11 +147,10 @@ class Sender:
                     return self._finish(queue, lines)
                 case NotRelay() as answer if answer.is_size_limit and len(lines) > 1:
                     self._size.halve_bytes(lines)
-                case NotRelay() as answer if answer.is_size_limit and is_indivisible(lines[0]):
-                    self.trouble.set_aside(answer)
-                    self._outbox.set_aside(lines[0])
-                    queue.drop(lines)
-                    return True
+                case NotRelay() as answer if answer.may_be_about_content and len(lines) > 1:
+                    self._size.halve_lines(lines)
+                case NotRelay() as answer if _is_about_event(posting, lines[0], answer):
+                    return self._set_aside(queue, lines, answer)
                 case RetryLater() | NotRelay() as answer:
                     self.trouble.wait(answer)
                     if not attempts.wait(answer.retry_after):
@@ -165,6 +164,16 @@ class Sender:
         self._size.grow(lines)
         return True
 
+    def _set_aside(self, queue: EventQueue, lines: list[bytes], answer: NotRelay) -> bool:
+        """Another program refuses this event: the next run tries it once more."""
+        if queue is self._outbox:
+            self.trouble.set_aside(answer)
+            self._outbox.set_aside(lines[0])
+        else:  # this is the next run
+            self.trouble.refuse(answer)
+        queue.drop(lines)
+        return True
+
 
 def _nothing() -> None:
     """Most events need nothing when they are stored."""
@@ -174,6 +183,19 @@ def _post(posting: "EventPoster", lines: list[bytes]) -> Answer:
     """Post events. A single one that a proxy finds too large is posted in parts."""
     answer = posting.many(lines)
     return post_in_parts(posting, lines[0], answer) if len(lines) == 1 else answer
+
+
+def _is_about_event(posting: "EventPoster", line: bytes, answer: NotRelay) -> bool:
+    """Whether another program refuses this event, and lets others through."""
+    if answer.is_size_limit:
+        return is_indivisible(line)
+    return answer.may_be_about_content and _is_refused_alone(posting, line)
+
+
+def _is_refused_alone(posting: "EventPoster", line: bytes) -> bool:
+    """Whether Relay answers a request without events, and another program still the one with it."""
+    is_relay = isinstance(posting.many([]), Stored | Refused)
+    return is_relay and isinstance(posting.many([line]), NotRelay)
 
 
 class _WithoutSenderThread(logging.Filter):

@@ -37,12 +37,12 @@ class Trouble:
             self._tell(answer.why)
 
     def set_aside(self, answer: NotRelay) -> None:
-        """An event waits for the next run: a proxy refuses its size."""
+        """An event waits for the next run: another program refuses it."""
         self.wait(answer)
         self._set_aside = answer.why
 
-    def refuse(self, answer: Refused) -> None:
-        """Relay refused an event for good. The first one is reported."""
+    def refuse(self, answer: Refused | NotRelay) -> None:
+        """An event is refused for good. The first one is reported."""
         self.refused += 1
         if not self._event_refusal_reported:
             self._event_refusal_reported = True

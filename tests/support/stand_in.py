@@ -27,6 +27,7 @@ class StandIn:
         self.always: Answer | None = None
         self.size_limit = 2**30  # bytes of a body that a proxy in front lets through
         self.refuses = ""  # an event that holds this is a bad line
+        self.blocks = ""  # a body that holds this is refused by a firewall in front
         self.open = threading.Event()  # requests are answered while this is set
         self.open.set()
         self.beats: list[list[str]] = []  # the tasks of each beat
@@ -105,6 +106,8 @@ class StandIn:
             self.requests += 1
             if len(body) > self.size_limit:
                 return elsewhere(413)
+            if self.blocks and self.blocks in body.decode():
+                return elsewhere(403)
             self._changed.notify_all()
             if self.script:
                 return self.script.popleft()
@@ -112,6 +115,8 @@ class StandIn:
                 return self.always
             if self.refuses and self.refuses in body.decode():
                 return refusal(422, "invalid", "Some lines are wrong.")
+            if not lines:
+                return refusal(400, "bad_request", "The batch contains no event.")
             self.batches.append(len(lines))
             before = len(self.events)
             for line in lines:

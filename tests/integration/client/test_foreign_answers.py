@@ -11,7 +11,8 @@ from relay.client.posting import EventPoster
 from tests.support.foreign_answers import ROWS
 from tests.support.foreign_server import ForeignServer
 from tests.support.patience import PATIENCE
-from tests.support.stand_in import TOKEN, Answer, StandIn, elsewhere
+from tests.support.producers import spools
+from tests.support.stand_in import TOKEN, Answer, StandIn, busy, elsewhere
 
 JSON = "application/json"
 FOREIGN: dict[str, Answer] = {
@@ -136,6 +137,63 @@ def test_an_event_that_a_proxy_never_lets_through_is_kept_and_holds_back_no_othe
     stand_in.size_limit = 2**30
     Client(stand_in.url, TOKEN).close()
     assert [len(event["payload"]["data"]) for event in stand_in.events] == [5, 5_000]
+
+
+def test_an_event_that_a_firewall_refuses_is_tried_once_more_and_holds_back_no_other(
+    stand_in: StandIn,
+) -> None:
+    stand_in.blocks = "UNION SELECT"
+    reported: list[str] = []
+    producer = Client(stand_in.url, TOKEN, tell=reported.append)
+    for number in range(8):
+        text = "test_injection: ' UNION SELECT password" if number == 1 else "harmless"
+        producer.publish("log", {"n": number, "data": text})
+    stand_in.has_stored("'n': 7")
+    outcome = producer.close()
+    assert (outcome.kept, outcome.lost, outcome.refused) == (1, 0, 0)
+    assert "403 Forbidden (text/html). A proxy or firewall refuses" in reported[0]
+    assert [line.partition(":")[0] for line in reported[1:]] == [
+        "1 event not delivered yet, saved for the next run"
+    ]
+
+    again: list[str] = []
+    later = Client(stand_in.url, TOKEN, tell=again.append)
+    later.publish("log", {"n": 8})
+    outcome = later.close()
+    assert (outcome.kept, outcome.lost, outcome.refused) == (0, 0, 1)
+    assert "A proxy or firewall refuses" in again[0]
+    assert again[1:] == ["1 event refused"]
+    assert [event["payload"]["n"] for event in stand_in.events] == [0, *range(2, 9)]
+    assert spools() == []
+
+
+def test_what_a_firewall_refuses_holds_back_no_later_file(stand_in: StandIn) -> None:
+    for text in ("UNION SELECT", "harmless"):
+        stand_in.always = busy("3600")
+        with Client(stand_in.url, TOKEN, tell=list[str]().append) as producer:
+            producer.log(text)
+            producer.close(0.1)
+    assert len(spools()) == 2
+    stand_in.always, stand_in.blocks = None, "UNION SELECT"
+    with Client(stand_in.url, TOKEN, tell=list[str]().append) as later:
+        later.log("new")
+    assert stand_in.log_lines() == ["harmless", "new"]
+    assert spools() == []
+
+
+def test_a_firewall_that_refuses_all_loses_nothing_and_keeps_the_order(stand_in: StandIn) -> None:
+    stand_in.always = elsewhere(403)
+    reported: list[str] = []
+    producer = Client(stand_in.url, TOKEN, tell=reported.append)
+    for number in range(8):
+        producer.publish("log", {"n": number})
+    stand_in.was_asked(8)  # halves, the first alone, a batch without events, the first again
+    outcome = producer.close(0.1)
+    assert (outcome.kept, outcome.lost, outcome.refused) == (8, 0, 0)
+    assert len(spools()) == 1  # in their order, and none aside
+    stand_in.always = None
+    Client(stand_in.url, TOKEN).close()
+    assert [event["payload"]["n"] for event in stand_in.events] == list(range(8))
 
 
 def test_a_proxy_that_refuses_every_size_loses_nothing_and_keeps_the_order(

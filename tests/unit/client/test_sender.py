@@ -20,6 +20,8 @@ LARGE = msgspec.json.encode({**EVENT, "payload": {"data": "x" * 4_000}}) + b"\n"
 STORED = Stored({})
 BUSY = RetryLater("Relay is busy")
 PROXY = NotRelay(413, "a proxy's limit")
+WALL = NotRelay(403, "a wall")
+NO_EVENT = Refused("bad_request", "a batch without events")
 BAD_EVENT = Refused("invalid", "a bad event")
 
 
@@ -65,6 +67,11 @@ CASES: dict[str, tuple[list[bytes], list[Answer], list[int], int, list[str], boo
     "too large together": ([SMALL] * 4, [PROXY, STORED], [4, 2], 2, [], True),
     "too large alone": ([LARGE, SMALL], [PROXY, PROXY], [2, 1], 1, ["a proxy's limit"], True),
     "too large although small": ([SMALL], [PROXY], [1], 1, ["a proxy's limit"], True),
+    "blocked together": ([SMALL] * 4, [WALL, STORED], [4, 2], 2, [], True),
+    "blocked alone": ([SMALL] * 2, [WALL, WALL, NO_EVENT, WALL], [2, 1, 0, 1], 1, ["a wall"], True),
+    "blocked like everything": ([SMALL], [WALL, WALL], [1, 0], 1, ["a wall"], True),
+    "blocked no longer": ([SMALL], [WALL, NO_EVENT, STORED], [1, 0, 1], 1, ["a wall"], True),
+    "a proxy's login": ([SMALL] * 2, [NotRelay(401, "login")], [2], 2, ["login"], True),
 }
 
 
