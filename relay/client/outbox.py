@@ -28,7 +28,7 @@ class Outbox:
     """The queue between producers and the sender. For any thread."""
 
     def __init__(self, make_spool: Callable[[], Spool]) -> None:
-        """`make_spool` is called when a file is needed, at most twice. It may raise OSError."""
+        """`make_spool` is called when a file is needed. It may raise OSError."""
         self._make_spool = make_spool
         self._changed = threading.Condition()
         self._spool: Spool | None = None
@@ -42,7 +42,7 @@ class Outbox:
         self._gap = 0  # events lost since the last one that was queued
         self.kept_on_disk = 0
         self.lost = 0
-        self.spool_error: OSError | None = None
+        self._has_no_file = False  # it could not be created
 
     # -- for producers
 
@@ -201,13 +201,7 @@ class Outbox:
         with self._changed:
             on_disk = 0
             if self._spool is not None and self._spool.waiting:
-                size = 0
-                for line in lines:
-                    if size == self._spool.waiting:
-                        break
-                    size += len(line)
-                    on_disk += 1
-                self._spool.drop(lines[:on_disk])
+                on_disk = self._spool.drop(lines)
                 self.kept_on_disk -= on_disk
             if on_disk < len(lines):
                 del self._sending[: len(lines) - on_disk]
@@ -221,13 +215,11 @@ class Outbox:
         Without a file, or room in it, the event is lost.
         """
         with self._changed:
-            try:
+            with suppress(OSError):
                 self._aside = self._aside or self._make_spool()
                 if self._aside.add(line, important=True):
                     self.kept_on_disk += 1
                     return
-            except OSError as error:
-                self.spool_error = error
             self._count_lost()
 
     def spill_old(self) -> None:
@@ -236,7 +228,7 @@ class Outbox:
             if self._sending or (
                 self._drafts and time.monotonic() - self._drafts[0].created > SPILL_AFTER_SECONDS
             ):
-                self._spill()
+                self._spill(anew=True)
 
     # -- disk
 
@@ -245,18 +237,21 @@ class Outbox:
         with self._changed:
             for task in list(self._held_progress):
                 self._queue_progress(task)
-            self._spill()
+            self._spill(anew=True)
 
-    def _spill(self) -> None:
-        """Append the events in memory to the file. Without a file they stay in memory."""
-        if self._spool is None and self.spool_error is None:
+    def _spill(self, *, anew: bool = False) -> None:
+        """Append the events in memory to the file. Without a file they stay in memory.
+
+        A file that could not be created is tried again if `anew`: not by each event that is put.
+        """
+        if self._spool is None and (anew or not self._has_no_file):
             try:
                 self._spool = self._make_spool()
-            except OSError as error:
-                self.spool_error = error
+            except OSError:
+                self._has_no_file = True
         if self._spool is None:
             return
-        try:
+        with suppress(OSError):
             while self._sending:
                 self._write(self._sending[0], important=True)
                 del self._sending[0]
@@ -264,8 +259,6 @@ class Outbox:
                 draft = self._drafts[0]
                 self._write(draft.line(), important=draft.event_type in MILESTONES)
                 self._drafts.popleft()
-        except OSError as error:
-            self.spool_error = error
         self._size = sum(map(len, self._sending)) + sum(draft.size for draft in self._drafts)
 
     def _write(self, line: bytes, *, important: bool) -> None:

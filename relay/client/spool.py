@@ -80,13 +80,25 @@ class Spool:
             most_bytes *= 2  # one event alone may be longer
         return [line + b"\n" for line in lines[:most_lines]]
 
-    def drop(self, lines: Iterable[bytes]) -> None:
-        """Remove the next events: these lines."""
-        self._next += sum(map(len, lines))
-        if not self.waiting:
-            os.ftruncate(self._descriptor, self._first)
-            self._next = self._end = self._first
-        os.pwrite(self._descriptor, b"%019d\n" % self._next, 0)
+    def drop(self, lines: Iterable[bytes]) -> int:
+        """Remove the next events, as many of these lines as are here; returns how many.
+
+        Where the disk has no room for the new position, a later process sends them again.
+        """
+        count = 0
+        for line in lines:
+            if not self.waiting:
+                break
+            self._next += len(line)
+            count += 1
+        with suppress(OSError):
+            # The position before the end: one beyond the end would hide what is added next.
+            position = self._next if self.waiting else self._first
+            os.pwrite(self._descriptor, b"%019d\n" % position, 0)
+            if not self.waiting:
+                os.ftruncate(self._descriptor, self._first)
+                self._next = self._end = self._first
+        return count
 
     def close(self) -> None:
         """Close the file for a later process, or delete it if it is empty."""

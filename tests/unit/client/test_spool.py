@@ -1,12 +1,14 @@
-"""Lines of a file, of any length, come out whole and in order."""
+"""Lines of a file, of any length, come out whole and in order, also where the disk is full."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.client.spool import Owner, Spool, new_spool
+from relay.client.spool import Owner, Spool, new_spool, open_left_over
 
 OWNER = Owner("http://relay.test", "user")
 SIZE = 64  # bytes of one read
@@ -42,3 +44,39 @@ def test_a_carriage_return_ends_no_line(tmp_path: Path) -> None:
     spool.add(b"damaged\rline\n")
     assert drained(spool) == [b"damaged\rline\n"]
     spool.close()
+
+
+def test_only_what_is_here_is_removed(tmp_path: Path) -> None:
+    spool = new_spool(OWNER, tmp_path)
+    lines = [b"one\n", b"two\n", b"three\n"]
+    for line in lines[:2]:
+        spool.add(line)
+    assert [spool.drop(lines), spool.drop(lines[2:])] == [2, 0]
+    spool.close()
+
+
+def test_no_event_is_passed_over_where_the_position_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = new_spool(OWNER, tmp_path)
+    lines = [b"one\n", b"two\n", b"three\n", b"four\n"]
+    for line in lines[:3]:
+        spool.add(line)
+    spool.drop(lines[:1])
+    write = os.pwrite
+
+    def write_nothing_over(descriptor: int, data: bytes, at: int) -> int:
+        """As on a file system that writes what is changed to another place."""
+        if at == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data, at)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", write_nothing_over)
+        assert spool.drop(lines[1:3]) == 2
+        assert spool.waiting == 0
+        assert spool.add(lines[3])
+        spool.close()
+    (left_over,) = open_left_over(OWNER, tmp_path)
+    assert drained(left_over) == lines[1:]  # the events of the old position come twice
+    left_over.close()
