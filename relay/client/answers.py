@@ -13,6 +13,7 @@ import msgspec
 from relay.client.http_answer import HttpAnswer
 from relay.client.json_values import decode_any
 from relay.client.plain_text import shown_text
+from relay.client.retry_pauses import bounded
 from relay.media_types import JSON, PROBLEM
 
 PROBLEM_TYPE = "urn:relay:problem:"  # followed by the code; later versions may have more codes
@@ -103,9 +104,9 @@ def foreign_text(answer: HttpAnswer) -> str:
 
 
 def read_retry_after(answer: HttpAnswer) -> float | None:
-    """The seconds of Retry-After; None if it is missing or a date."""
+    """The seconds of Retry-After, within bounds; None if it is missing or a date."""
     try:
         seconds = float(answer.headers["retry-after"])
     except (KeyError, ValueError):
         return None
-    return max(0.0, seconds) if seconds < float("inf") else None
+    return bounded(seconds) if seconds < float("inf") else None

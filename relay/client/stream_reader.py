@@ -20,7 +20,7 @@ from relay.client.api_client import (
 from relay.client.credentials import Credentials
 from relay.client.http_client import head_of, open_answer, open_http, read_answer
 from relay.client.plain_text import shown_text
-from relay.client.retry_pauses import pause_before
+from relay.client.retry_pauses import bounded, pause_before
 from relay.client.stream_messages import MessageDecoder, NotRelaysStream, StreamMessage
 from relay.media_types import EVENT_STREAM
 
@@ -69,6 +69,7 @@ class StreamReader:
         with open_http(self._credentials.url, self._credentials.token, self._silence) as http:
             while True:
                 lost: ConnectionLost | None = None
+                why, retry_after = "the connection was lost", 0.0
                 try:
                     for messages in self._connection(http):
                         attempt = 0
@@ -77,9 +78,9 @@ class StreamReader:
                 except ApiError as error:
                     if not error.is_temporary and (error.is_of_relay or self.cursor is None):
                         raise
-                    lost = ConnectionLost(str(error), error.retry_after or pause_before(attempt))
+                    why, retry_after = str(error), error.retry_after or 0.0
+                lost = lost or ConnectionLost(why, pause_before(attempt, retry_after or None))
                 attempt += 1
-                lost = lost or ConnectionLost("the connection was lost", pause_before(attempt))
                 yield lost
                 time.sleep(lost.pause)
 
@@ -123,7 +124,7 @@ def _find_close(messages: list[StreamMessage]) -> ConnectionLost | None:
             if code in FINAL_CLOSE_CODES:
                 text = f"Relay closed the stream: {reason} ({code})."
                 raise ApiError(text, status=401, code=reason)
-            retry_after = (one.fields.get("retry_after_ms") or 0) / 1000
+            retry_after = bounded((one.fields.get("retry_after_ms") or 0) / 1000)
             return ConnectionLost(
                 f"Relay closed the stream: {reason}",
                 retry_after + random.uniform(0, RECONNECT_JITTER_SECONDS),

@@ -1,5 +1,7 @@
 /** Relay's HTTP calls as this page makes them: same origin, with the session's cookie. */
 
+export const LONGEST_PAUSE_S = 300; // a proxy may ask for a day, and a timer of 25 days ends at once
+
 /** A problem document of the server (RFC 9457), or no answer at all (status 0). */
 export class Problem extends Error {
   /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds @param {{ where: string, message: string }[]} errors the fields that are wrong */
@@ -9,6 +11,11 @@ export class Problem extends Error {
     this.code = code;
     this.retryAfter = retryAfter;
     this.errors = errors;
+  }
+
+  /** Seconds after which the same call is made again: as many as the answer asks for, within bounds. */
+  get pause() {
+    return Math.min(Math.max(1, this.retryAfter), LONGEST_PAUSE_S);
   }
 }
 
@@ -38,7 +45,7 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
     response.status,
     problem.code ?? 'unknown',
     problem.detail ?? `Relay answered ${response.status}.`,
-    Number(response.headers.get('Retry-After')) || 0,
+    Math.max(0, Number(response.headers.get('Retry-After')) || 0),
     problem.errors ?? [],
   );
 }

@@ -182,8 +182,8 @@ export class Asks {
   }
 
   /** @param {Problem} problem */
-  #readLater({ message, retryAfter }) {
-    const wait = Math.max(retryAfter * 1000, this.#retryMs);
+  #readLater({ message, pause }) {
+    const wait = Math.max(pause * 1000, this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     this.#remark(`The open questions could not be read (${message}). This page tries again.`);
     clearTimeout(this.#retry);

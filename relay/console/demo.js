@@ -73,7 +73,7 @@ export class Demo extends EventTarget {
         // the event ids stay the same, so that sending again stores nothing twice
         const temporary = problem instanceof Problem && [0, 429, 503].includes(problem.status);
         if (!temporary) throw problem;
-        await sleep(Math.max(1, problem.retryAfter) * 1000, signal);
+        await sleep(problem.pause * 1000, signal);
       }
     }
     for (const { type, task } of batch) {

@@ -91,7 +91,7 @@ async function patient(ask) {
       return await ask();
     } catch (problem) {
       if (!(problem instanceof Problem) || problem.status !== 429) throw problem;
-      await new Promise((resolve) => setTimeout(resolve, Math.max(1, problem.retryAfter) * 1000));
+      await new Promise((resolve) => setTimeout(resolve, problem.pause * 1000));
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Connects this browser: its user and the state of its stream, retried until the server answers. */
 
-import { Problem, getMe, signIn } from './api.js';
+import { LONGEST_PAUSE_S, Problem, getMe, signIn } from './api.js';
 import { byId, el, setText } from './dom.js';
 import { openLink, takeLinkCode } from './second-device.js';
 
@@ -28,7 +28,7 @@ export async function openSession(remark) {
       setText(byId('link-text'), 'Not connected');
       if (problem.code === 'link_gone' || problem.status === 422) code = ''; // the button continues without the link
       const wait = problem.retryAfter || Math.min(30, 2 ** Math.min(attempt, 5));
-      await notice(sentenceFor(problem, wait), isGone(problem) ? 'Continue without it' : 'Try now', isPermanent(problem) ? null : wait);
+      await notice(sentenceFor(problem, wait), isGone(problem) ? 'Continue without it' : 'Try now', isPermanent(problem) ? null : Math.min(wait, LONGEST_PAUSE_S));
     }
   }
 }

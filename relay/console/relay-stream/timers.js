@@ -2,15 +2,16 @@
 
 const FIRST_RETRY_MS = 500; // doubles up to LONGEST_RETRY_MS, with jitter
 export const LONGEST_RETRY_MS = 30_000;
+const LONGEST_ADVISED_MS = 300_000; // a proxy may advise a day, and a timer of 25 days ends at once
 
 /**
  * Milliseconds to wait before attempt number `attempt` (from 1), never less than the server
- * advised. The jitter keeps a thousand pages from reconnecting at the same moment.
+ * advised, up to five minutes. The jitter keeps a thousand pages from reconnecting at the same moment.
  * @param {number} attempt @param {number | null} [advised] @param {() => number} [random]
  */
 export function delayFor(attempt, advised = null, random = Math.random) {
   const backoff = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.max(0, attempt - 1));
-  const least = advised === null ? backoff / 2 : Math.max(advised, attempt > 1 ? backoff / 2 : 0);
+  const least = advised === null ? backoff / 2 : Math.max(Math.min(advised, LONGEST_ADVISED_MS), attempt > 1 ? backoff / 2 : 0);
   return Math.round(least + (random() * backoff) / 2);
 }
 

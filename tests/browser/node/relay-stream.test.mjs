@@ -19,6 +19,7 @@ test('waiting grows, is jittered, bounded, and never undercuts the advice of the
   assert.equal(delayFor(4, null, () => 1), 4_000);
   assert.equal(delayFor(50, null, () => 1), 30_000);
   assert.equal(delayFor(1, 10_000, () => 0), 10_000);
+  assert.equal(delayFor(1, 1e303, () => 0), 300_000); // of a proxy: a longer timer would end at once
   assert.ok(delayFor(1, 0, () => 0.5) < 300);
 });
 
