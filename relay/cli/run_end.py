@@ -7,7 +7,6 @@ import time
 from relay.cli.exit_codes import NOT_ENDED, Failed
 from relay.cli.named_task import task_deleted
 from relay.cli.output import note
-from relay.cli.run_log import SUPERSEDED
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import Credentials
 from relay.client.retry_pauses import pause_before
@@ -17,6 +16,7 @@ from relay.client.task_board import TaskBoard
 from relay.client.task_info import TaskInfo
 from relay.client.task_query import TaskFilter, read_pages
 
+SUPERSEDED = "superseded"  # the end of a run that another one has followed
 MAX_READ_AHEAD = 100  # chunks of the stream that the wait has not looked at yet
 
 Received = list[StreamMessage] | ConnectionLost | ApiError
@@ -56,8 +56,8 @@ def wait_for_end(api: ApiClient, credentials: Credentials, task: TaskInfo, secon
         if isinstance(messages, ConnectionLost):
             continue
         present = _find(board, messages, task)
-        if present is None and _ends_snapshot(messages):  # it ended before many others
-            present = _read_patiently(api, task, ends)
+        if present is None and ends_snapshot(messages):  # it ended before many others
+            present = read_patiently(api, task, ends)
         if present is None:
             continue
         if (end := end_of(task, present)) is not None:
@@ -92,12 +92,13 @@ def _find(board: TaskBoard, messages: list[StreamMessage], task: TaskInfo) -> Ta
     return changes[-1].task
 
 
-def _ends_snapshot(messages: list[StreamMessage]) -> bool:
+def ends_snapshot(messages: list[StreamMessage]) -> bool:
+    """Whether the tasks that a connection begins with are complete with these messages."""
     return any(one.control == "tasks" and not one.fields.get("more") for one in messages)
 
 
-def _read_patiently(api: ApiClient, task: TaskInfo, ends: float) -> TaskInfo:
-    """`read_present`, tried again while Relay is away and there is time."""
+def read_patiently(api: ApiClient, task: TaskInfo, ends: float) -> TaskInfo:
+    """`read_present`, tried again while Relay is away, until `ends` on the monotonic clock."""
     attempt = 0
     while True:
         try:

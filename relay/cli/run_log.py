@@ -6,7 +6,8 @@ from relay.cli import output
 from relay.cli.event_tasks import ENDS, task_id_of
 from relay.cli.followed import follow, starts_over
 from relay.cli.named_task import task_deleted
-from relay.client.api_client import ApiError
+from relay.cli.run_end import SUPERSEDED, end_of, ends_snapshot, read_patiently
+from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import Credentials
 from relay.client.stream_messages import StreamEvent, StreamMessage
 from relay.client.stream_reader import StreamReader
@@ -14,8 +15,6 @@ from relay.client.task_board import TaskBoard
 from relay.client.task_info import TaskInfo
 from relay.client.task_log import LoggedEvent, download_log
 from relay.tasks.reported import printed_message
-
-SUPERSEDED = "superseded"  # the end of a run that another one has followed
 
 
 class RunLog:
@@ -28,6 +27,7 @@ class RunLog:
         self._task = task
         self._run = run
         self._as_json = as_json
+        self._present = task  # as it is now
         self._last_seq = 0  # of the last event that was read
         self._is_lost = False
         self.end: str | None = None
@@ -60,9 +60,22 @@ class RunLog:
             for change in board.apply(received):
                 if change.task_id == self._task.task_id:
                     self._note_state(change.task)
+            if ends_snapshot(received) and self._task.task_id not in board.tasks:
+                self._note_state(self._read_present())  # it ended before many others
             self._take(received)
+            if self.end is None and self._has_passed(stream.cursor):
+                self._note_end(end_of(self._task, self._present))
             if self.end is not None:
                 return
+
+    def _read_present(self) -> TaskInfo:
+        """The task as it is now. Raises `ApiError`, ClickException if it was deleted."""
+        with ApiClient(self._credentials.url, self._credentials.token) as api:
+            return read_patiently(api, self._task, float("inf"))
+
+    def _has_passed(self, cursor: str | None) -> bool:
+        """Whether all of the task's events come before this: what was not read is not stored."""
+        return cursor is not None and int(cursor.rpartition(".")[2]) >= self._present.last_seq
 
     def _take(self, received: list[StreamMessage]) -> None:
         """Print the run's events among these messages."""
@@ -73,9 +86,8 @@ class RunLog:
             if one.event is None or not self._is_new(one.event):
                 continue
             self._last_seq = one.event.seq
-            if one.event.event_type == "task_started":
-                self.end = SUPERSEDED
-                output.note("relay: the task was started again: that is another run")
+            if one.event.event_type == "task_started" or self._is_of_later_run(one.event):
+                self._note_end(SUPERSEDED)
                 break
             events.append(LoggedEvent(one.event, one.raw))
             self.end = _end_of(one.event)
@@ -86,10 +98,20 @@ class RunLog:
     def _is_new(self, event: StreamEvent) -> bool:
         return event.seq > self._last_seq and task_id_of(event) == self._task.task_id
 
+    def _is_of_later_run(self, event: StreamEvent) -> bool:
+        """Whether the start of another run came before, among the events that are not stored."""
+        return self._present.run != self._task.run and event.seq >= self._present.first_seq
+
+    def _note_end(self, end: str | None) -> None:
+        self.end = end
+        if end == SUPERSEDED:
+            output.note("relay: the task was started again: that is another run")
+
     def _note_state(self, task: TaskInfo | None) -> None:
         """Say that a producer is silent, or is heard of again."""
         if task is None:
             raise task_deleted()
+        self._present = task
         if task.state == "lost" and not self._is_lost:
             output.note(f"relay: nothing was heard of the task for {task.lease_s} s; waiting")
         elif task.state != "lost" and self._is_lost:

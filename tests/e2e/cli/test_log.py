@@ -1,6 +1,7 @@
 """`relay log` as people and scripts run it: what is stored, what comes, and how it ended."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.commands import RELAY, Command, relay, running
 from tests.support.databases import trim
 from tests.support.patience import LOOK_EVERY
 from tests.support.relay_server import Relay, User, bearer
+from tests.support.tcp_proxy import TcpProxy, proxied
 from tests.support.terminals import terminal
 from tests.support.watching import as_user, watched
 
@@ -165,3 +167,25 @@ async def test_tasks_without_an_id_trimmed_and_deleted_ones_are_followed(
         await nameless.says("task_succeeded")
         assert await nameless.ended() == 0
     assert "The task was deleted. `relay tasks` lists" in (tmp_path / "stderr.log").read_text()
+
+
+async def test_a_run_whose_end_was_trimmed_while_relay_was_away_has_ended(
+    relay: Relay, database_url: str, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await started(user, "t", "build", "one")
+    proxy = TcpProxy(partial(trio.open_tcp_stream, relay.host, relay.port))
+    async with proxied(proxy):
+        env = as_user(user, tmp_path) | {"RELAY_URL": f"http://127.0.0.1:{proxy.port}"}
+        async with running((*RELAY, "log", "t", "-f"), tmp_path, env) as follower:
+            await says(follower, "one")
+            await watched(user)
+            proxy.refusing = True
+            await proxy.cut()
+            await user.posted(event_type="task_failed", task_id="t", payload={})
+            for number in range(3):
+                await user.posted(task_id="another", payload={"message": f"{number}"})
+            await trim(database_url, user, 6)
+            proxy.refusing = False
+            assert await follower.ended() == 6
+    assert "events are no longer stored" in (tmp_path / "stderr.log").read_text()
