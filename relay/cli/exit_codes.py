@@ -6,9 +6,9 @@ and an ask that was withdrawn.
 
 import click
 
-from relay.client.credentials import InvalidAddress, NoCredentials
+from relay.client.credentials import InvalidAddress, NoAuthorities, NoCredentials
 
-WRONG_USAGE = 2  # the command line; click uses it too
+WRONG_USAGE = 2  # the command line, or a variable of the environment; click uses it too
 NOT_AUTHORISED = 4  # no valid token: retrying does not help
 ASK_WITHDRAWN = 3
 ASK_FAILED = 7  # so that no failure looks like the answer 1
@@ -28,4 +28,5 @@ class Failed(click.ClickException):
 
 def credentials_missing(error: NoCredentials) -> Failed:
     """The failure of a command that has no usable credentials."""
-    return Failed(str(error), WRONG_USAGE if isinstance(error, InvalidAddress) else NOT_AUTHORISED)
+    is_setting = isinstance(error, InvalidAddress | NoAuthorities)
+    return Failed(str(error), WRONG_USAGE if is_setting else NOT_AUTHORISED)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from relay.cli.api_calls import report_refusals
 from relay.cli.delivery import Delivery
 from relay.cli.exit_codes import Failed
 from relay.cli.near_words import did_you_mean
@@ -99,7 +100,7 @@ def command(
     else:
         keys["duration_s"] = keys.pop("duration")
         batches = iter([{0: _event(what, given, payload, keys)}])
-    with EventPoster(credentials(url, token)) as posting:
+    with report_refusals(), EventPoster(credentials(url, token)) as posting:
         _publish(Delivery(posting, wait, paced=what == "-"), batches, as_json)
 
 

@@ -34,6 +34,10 @@ class InvalidAddress(NoCredentials):
     """A Relay's address is invalid."""
 
 
+class NoAuthorities(NoCredentials):
+    """The certificate authorities that the environment names cannot be read."""
+
+
 class RelayTokens(msgspec.Struct, omit_defaults=True):
     """The tokens for one Relay: a hook token to publish, a session to manage and watch."""
 

@@ -3,6 +3,7 @@
 Redirects are never followed: the token is for one origin alone.
 """
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import msgspec
 from relay import __version__
 from relay.client.answer_bounds import MAX_ANSWER_BYTES, AnswerBounds
 from relay.client.bounded_transport import BoundedTransport
+from relay.client.credentials import NoAuthorities
 from relay.client.http_answer import HttpAnswer
 from relay.media_types import JSON, PROBLEM
 
@@ -20,7 +22,10 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 
 def open_http(url: str, token: str | None, read_timeout: float) -> httpx.Client:
-    """Open an HTTP client for the Relay at `url`. `read_timeout` is in seconds."""
+    """Open an HTTP client for the Relay at `url`. `read_timeout` is in seconds.
+
+    Raises NoAuthorities.
+    """
     # Nothing compressed is asked for: a few bytes of it may mean gigabytes.
     headers = {"User-Agent": f"relay/{__version__}", "Accept-Encoding": "identity"}
     if token is not None:
@@ -28,13 +33,27 @@ def open_http(url: str, token: str | None, read_timeout: float) -> httpx.Client:
     # Loading the certificate authorities takes longer than a request. Plain HTTP does not need
     # them; the empty context then refuses any server.
     is_tls = url.startswith("https:")
-    tls = httpx.create_ssl_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = _trusting_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.Client(
         timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT_SECONDS),
         headers=headers,
         follow_redirects=False,
         transport=BoundedTransport(url, tls),
     )
+
+
+def _trusting_context() -> ssl.SSLContext:
+    """The context for TLS, with the certificate authorities of this machine. Raises NoAuthorities.
+
+    They are those of SSL_CERT_FILE or SSL_CERT_DIR, or else the HTTP library's own.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        if not (path := os.environ.get("SSL_CERT_FILE")):
+            raise  # a package that is damaged
+        why = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise NoAuthorities(f"SSL_CERT_FILE names {path}, which cannot be used: {why}") from error
 
 
 @contextmanager

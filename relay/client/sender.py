@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from relay.client.attempts import TICK_SECONDS, Attempts, Closing
 from relay.client.beats import Beats
-from relay.client.credentials import Credentials
+from relay.client.credentials import Credentials, NoCredentials
 from relay.client.left_over import LeftOver
 from relay.client.outbox import BATCH_BYTES, Outbox
 from relay.client.plain_text import shown_text
@@ -70,6 +70,8 @@ class Sender:
     def _run(self) -> None:
         try:
             self._deliver()
+        except NoCredentials as error:
+            self.trouble.stop(str(error))
         except Exception as error:  # a defect of ours: the program goes on, its events are kept
             what = shown_text(f"{type(error).__name__}: {error}")
             self.trouble.stop(f"the sender failed ({what})")
