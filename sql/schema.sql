@@ -691,15 +691,18 @@ BEGIN
     PERFORM end_pause(c.user_id, c.channel_id) FROM channels c
     WHERE c.user_id = ANY (user_ids) AND c.channel_id = ANY (resumed);
 
-    -- `failures` begins anew with a delivery; several failures at once count as one. A delivery ends a
-    -- pause, and not what the receiver has asked for: it was under way before
+    -- A failure counts, and pauses its channel. What fails during a pause was under way before it, or
+    -- is a test: it does neither, but what its receiver asks for holds. A delivery ends the pause, and
+    -- not what the receiver has asked for: it was under way before
     UPDATE channels c SET
-        failures = CASE WHEN g.delivered THEN 0 WHEN g.failed THEN c.failures + 1
-            ELSE c.failures END,
+        failures = CASE WHEN g.delivered THEN 0
+            WHEN g.failed AND c.paused_until <= now() THEN c.failures + 1 ELSE c.failures END,
         paused_until = CASE
             WHEN g.delivered THEN greatest(c.asked_until, now() + g.wish * interval '1 second')
-            WHEN g.pause IS NULL THEN c.paused_until
-            ELSE greatest(c.asked_until, now() + g.pause * interval '1 second') END,
+            WHEN c.paused_until > now()
+                THEN greatest(c.paused_until, now() + g.wish * interval '1 second')
+            WHEN g.failed THEN now() + g.pause * interval '1 second'
+            ELSE c.paused_until END,
         asked_until = greatest(c.asked_until, now() + g.wish * interval '1 second'),
         delivered_at = CASE WHEN g.delivered THEN now() ELSE c.delivered_at END,
         failed_at = CASE WHEN g.failed THEN now() ELSE c.failed_at END,
@@ -707,9 +710,8 @@ BEGIN
         ended_at = CASE WHEN g.ends THEN now() ELSE c.ended_at END
     FROM (
         SELECT user_id, channel_id, bool_or(outcome = 'delivered') AS delivered,
-            bool_or(outcome IN ('retry', 'failed')) AS failed, max(pause) AS pause,
-            max(wish) AS wish,
-            max(error) FILTER (WHERE outcome <> 'outdated') AS error, bool_or(ends) AS ends
+            bool_or(pause IS NOT NULL) AS failed, max(pause) AS pause, max(wish) AS wish,
+            max(error) FILTER (WHERE pause IS NOT NULL) AS error, bool_or(ends) AS ends
         FROM unnest(user_ids, channel_ids, outcomes, errors, channel_pauses, wishes, ends)
             AS g (user_id, channel_id, outcome, error, pause, wish, ends)
         GROUP BY user_id, channel_id
@@ -2045,3 +2047,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'rece
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (19, 'turns_of_hosts_and_users', '0dafc79836e899cfbe1c7239510d928f030d9117dcc283341e92b823e014b444');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (20, 'tests_in_their_turn', '59ef93d5f1aa611a21e268b926c47421954d76d9d558c74a9936f6f49ef70e48');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (21, 'failures_of_one_round', '512706d23808e5239bb6adf3448f5025c02d93f7663fc48583e1f14fd097c5dc');

@@ -1,6 +1,6 @@
 """What pauses a channel, what ends its pause, and what waits for it meanwhile."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -12,7 +12,7 @@ from relay.db.pool import Database
 from tests.support.channels import pass_time
 from tests.support.patience import PATIENCE
 from tests.support.receivers import receiver, reply
-from tests.support.sending import channel_failed, make, over, sending, take, webhook_of
+from tests.support.sending import channel_failed, finish, make, over, sending, take, webhook_of
 
 pytestmark = pytest.mark.usefixtures("looks_often", "long_pauses")
 
@@ -34,6 +34,12 @@ async def delivered(database: Database, taken: TakenNotification) -> None:
         *(None, None, None, False, taken.sealed),
     )
     await finish_notifications(database, [done], OutboxBounds(MINUTE, 1))
+
+
+async def paused(database: Database) -> tuple[int, datetime]:
+    """How often the only channel has failed in a row, and until when it is paused."""
+    (row,) = await database.fetch("SELECT failures, paused_until FROM channels")
+    return row["failures"], row["paused_until"]
 
 
 async def waits(database: Database) -> list[float]:
@@ -90,3 +96,42 @@ async def test_a_delivery_leaves_the_pause_for_which_the_receiver_asks(database:
     assert [row["s"] for row in left] == [pytest.approx(3_600, abs=PATIENCE)] * 2
     assert await waits(database) == [60, 60]
     assert await take(database) == []
+
+
+async def test_the_calls_of_a_channel_that_fail_together_are_one_failure(
+    database: Database,
+) -> None:
+    """Whatever batches they are written in: what follows the first one finds the channel paused."""
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+    await make(database, user_id, channel_id, *"abcd")
+    first, *others = await take(database)
+    await failed(database, first, 3_600, asked=False)
+    failures, until = await paused(database)
+    assert failures == 1
+    for one, seconds in zip(others, (60, 3_600, 7_200), strict=True):
+        await failed(database, one, seconds, asked=False)
+        assert await paused(database) == (1, until)
+    await pass_time(database, 3_601)
+    first, *others = await take(database, 2)
+    assert first.failures == 1
+    await failed(database, first, 3_600, asked=False)
+    failures, until = await paused(database)
+    assert failures == 2
+    await failed(database, others[0], 7_200, asked=True)
+    failures, longer = await paused(database)
+    assert failures == 2
+    assert longer > until, "its receiver asks for it"
+
+
+async def test_a_result_without_a_pause_is_no_failure_of_the_receiver(database: Database) -> None:
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+    await make(database, user_id, channel_id, "a")
+    (taken,) = await take(database)
+    await finish(database, taken, "retry")
+    (row,) = await database.fetch(
+        "SELECT failures, failed_at, last_error, paused_until > now() FROM channels"
+    )
+    assert tuple(row) == (0, None, None, False)
+    assert await waits(database) == [60]
