@@ -8,7 +8,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
+import threading
 from contextlib import suppress
 from email.message import EmailMessage
 from functools import partial
@@ -82,7 +82,8 @@ class _Connection:
     """The connection to the mail server, which another thread may shut."""
 
     def __init__(self) -> None:
-        self._smtp: smtplib.SMTP | None = None
+        self._lock = threading.Lock()  # so that none is shut whose number another one has by now
+        self._socket: socket.socket | None = None
         self._is_shut = False
 
     def open(self, server: SmtpAddress, sender: Sender) -> smtplib.SMTP:
@@ -90,36 +91,50 @@ class _Connection:
         address = {"host": server.host, "port": server.port, "local_hostname": sender.domain}
         if server.tls == "implicit":
             context = smtp_tls_context(server)
-            return _HeldTls(self._hold, context=context, timeout=ANSWER_SECONDS, **address)
-        return _Held(self._hold, timeout=ANSWER_SECONDS, **address)
+            return _HeldTls(self, context=context, timeout=ANSWER_SECONDS, **address)
+        return _Held(self, timeout=ANSWER_SECONDS, **address)
 
-    def _hold(self, smtp: smtplib.SMTP) -> None:
-        self._smtp = smtp
-        if self._is_shut:
-            raise OSError("the deadline has passed")
+    def hold(self, sock: socket.socket | None) -> None:
+        """Take the socket that is used from here on. One that comes too late is shut at once."""
+        with self._lock:
+            self._socket = sock
+            if self._is_shut:
+                self._shut_socket()
 
     def shut(self) -> None:
-        """End it, whatever it waits for."""
-        self._is_shut = True
-        if self._smtp is not None and self._smtp.sock is not None:
+        """End it, whatever it waits for; a lookup, a connect and a handshake end by themselves."""
+        with self._lock:
+            self._is_shut = True
+            self._shut_socket()
+
+    def _shut_socket(self) -> None:
+        if self._socket is not None:
             with suppress(OSError):  # it has ended by itself
-                self._smtp.sock.shutdown(socket.SHUT_RDWR)
+                # not by a method of TLS, which lets what is sent meanwhile out in the clear
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class _Held(smtplib.SMTP):
-    """A client that hands itself over before it connects, which its constructor does."""
+    """A client whose socket is held by a connection, from when it is connected."""
 
-    def __init__(self, hold: Callable[[smtplib.SMTP], None], **options: Any) -> None:
-        hold(self)
+    _sock: socket.socket | None = None
+
+    def __init__(self, connection: _Connection, **options: Any) -> None:
+        self._connection = connection
         super().__init__(**options)
 
+    @property
+    def sock(self) -> socket.socket | None:
+        return self._sock
 
-class _HeldTls(smtplib.SMTP_SSL):
+    @sock.setter
+    def sock(self, sock: socket.socket | None) -> None:
+        self._sock = sock
+        self._connection.hold(sock)
+
+
+class _HeldTls(_Held, smtplib.SMTP_SSL):
     """The same, with TLS from the start."""
-
-    def __init__(self, hold: Callable[[smtplib.SMTP], None], **options: Any) -> None:
-        hold(self)
-        super().__init__(**options)
 
 
 def _deliver(

@@ -14,6 +14,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.support.certificates import self_signed
+from tests.support.patience import PATIENCE
 
 USER, PASSWORD = "relay@example.com", "mail: pass/word @1"
 
@@ -94,6 +95,9 @@ def mail_server(folder: Path | None = None, *, tls: str = "none") -> Iterator[Ma
         ready.set()
         async with server:
             await asyncio.to_thread(stop.wait)
+            async with asyncio.timeout(PATIENCE):  # each connection has a task until it has ended
+                while connections := asyncio.all_tasks() - {asyncio.current_task()}:
+                    await asyncio.wait(connections)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()

@@ -1,12 +1,15 @@
 """Mails, to a real mail server: TLS, login, replies, deadlines, and no text as a header."""
 
 import socket
+import ssl
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import trio
+import trio.testing
 
 from relay.channels import mail as mail_module
 from relay.channels.kinds import KINDS
@@ -19,6 +22,7 @@ from relay.config.mail_address import Sender
 from relay.config.smtp_address import smtp_address
 from tests.support.mail_server import PASSWORD, USER, MailServer, mail_server
 from tests.support.notifications import BASE_URL, HOSTILE, ask, context, notification
+from tests.support.patience import PATIENCE
 
 SENDER = Sender("relay@example.com", "Relay")
 TO = EmailSettings("ada@example.com")
@@ -141,6 +145,53 @@ async def test_a_server_that_is_away_or_no_mail_server_is_tried_again() -> None:
         found = await send(f"smtp://127.0.0.1:{listener.getsockname()[1]}", notification())
         thread.join()
     assert isinstance(found, Retry)
+
+
+@pytest.mark.parametrize(
+    ("tls", "url", "slow"),
+    [
+        ("none", "smtp://{at}", (socket, "getaddrinfo")),
+        ("none", "smtp://{at}", (socket.socket, "connect")),
+        ("starttls", "smtp://{login}@{at}{trusted}", (ssl.SSLSocket, "do_handshake")),
+        ("implicit", "smtps://{login}@{at}{trusted}", (ssl.SSLSocket, "do_handshake")),
+    ],
+    ids=["resolving", "connecting", "STARTTLS", "TLS"],
+)
+async def test_a_mail_is_not_sent_after_its_deadline(
+    clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tls: str,
+    url: str,
+    slow: tuple[Any, str],
+) -> None:
+    """Also not by a connection that stands only then: it is tried again, and would come twice."""
+    monkeypatch.setattr(mail_module, "ANSWER_SECONDS", PATIENCE)
+    begun, go_on = threading.Event(), threading.Event()
+    work = getattr(*slow)
+
+    def wait(*args: Any, **options: Any) -> Any:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return work(*args, **options)
+
+    async def let_the_deadline_pass() -> None:
+        assert await trio.to_thread.run_sync(begun.wait, PATIENCE)
+        clock.jump(mail_module.TOTAL_SECONDS)
+
+    with mail_server(tmp_path, tls=tls) as server:
+        login = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}"
+        at, trusted = f"127.0.0.1:{server.port}", f"?ca_file={server.ca_file}"
+        address = smtp_address(url.format(login=login, at=at, trusted=trusted))
+        mailer = Mailer(address, SENDER, trio.CapacityLimiter(1))
+        monkeypatch.setattr(*slow, wait)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(let_the_deadline_pass)
+            outcome = await KINDS["email"].send(TO, notification(), context(mailer))
+        go_on.set()
+        await mailer.threads.acquire()  # which its thread has returned at its end
+    assert outcome == Retry("the mail server did not take it within 20 seconds")
+    assert (server.logins, server.mails) == ([], [])
 
 
 async def test_a_server_that_hangs_or_drips_is_left_at_the_deadline(
