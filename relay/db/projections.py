@@ -20,7 +20,7 @@ class Projected(NamedTuple):
     """How far a user's tasks hold, and where the user's stream ends.
 
     `revision` is 0 while no task of the user was ever stored. `is_notified` is whether the user
-    has a channel.
+    had a channel then.
     """
 
     epoch: str

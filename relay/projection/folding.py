@@ -32,9 +32,11 @@ async def fold_histories(
     for user_id, tasks in joined.items():
         at = projected[user_id]
         advance = advances[user_id] = Advance(at.revision, histories[user_id].last_seq)
+        # before an event that came since the look at the user, a channel may have been added
+        is_notified = at.is_notified or advance.seq > at.last_seq
         for number, (task_id, segments) in enumerate(tasks.items(), 1):
             before = stored.get((user_id, task_id))
-            _add(advance, before, task_id, segments, is_notified=at.is_notified)
+            _add(advance, before, task_id, segments, is_notified=is_notified)
             if number % CHECKPOINT_TASKS == 0:
                 await trio.lowlevel.checkpoint()
     return advances
@@ -50,7 +52,7 @@ def _add(
 ) -> None:
     """Fold one task's history, and add the task to what has to be stored.
 
-    For a user with a channel, also what makes notifications.
+    For a user that may have a channel, also what makes notifications.
     """
     was_mark = stored is not None and stored.forgotten
     if is_notified:

@@ -192,7 +192,8 @@ class Projector:
                 if advances
                 else {}
             )
-        if any(advances[user_id].noted for user_id in written):
+        # what is made for a channel that is newer is found by the senders' next look
+        if any(projected[one].is_notified and advances[one].noted for one in written):
             self._outbox.wake()
         metrics.projection_conflicts.inc(len(advances) - len(written))
         for user_id in user_ids:

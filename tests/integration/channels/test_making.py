@@ -13,7 +13,9 @@ from relay.db.channels import add_channel, remove_channel, set_visible
 from relay.db.notifications import OutboxBounds, note_lost_tasks
 from relay.db.outbox import Outbox
 from relay.db.pool import Database
+from relay.db.projections import Projected, select_projected
 from relay.events import NewEvent, utc_now
+from relay.projection import projector
 from tests.support.channels import new_channel
 from tests.support.patience import PATIENCE
 from tests.support.projecting import Process, new_users, process
@@ -76,6 +78,29 @@ async def test_a_fold_makes_what_happened_in_it_and_nothing_for_users_without_ch
         *(("failed", "t", 1), ("waiting", "t", 2), ("canceled", "t", 2), ("succeeded", "u", 1)),
     ]
     assert await made(here.database, other) == []
+
+
+async def test_an_end_that_follows_a_new_channel_is_made_by_a_round_that_has_looked_before(
+    here: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, go_on = trio.Event(), trio.Event()
+
+    async def select_and_wait(database: Database, users: list[UUID]) -> dict[UUID, Projected]:
+        found = await select_projected(database, users)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    (user_id,) = await new_users(here.database, 1)
+    monkeypatch.setattr(projector, "select_projected", select_and_wait)
+    await here.journal.append(user_id, [happened("started")])
+    await looked.wait()
+    await stored_channel(here.database, user_id)
+    (receipt,) = await here.journal.append(user_id, [happened("failed")])
+    go_on.set()
+    with trio.fail_after(PATIENCE):
+        await here.projector.catch_up(user_id, receipt.seq)
+    assert await made(here.database, user_id) == [("failed", "t", 1)]
 
 
 async def test_what_is_due_is_ready_at_once_unless_it_is_behind_another_one_of_its_task(
