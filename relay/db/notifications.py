@@ -1,12 +1,15 @@
 """The outbox: makes notifications, hands them to senders, and writes what became of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from uuid import UUID
 
+import trio
+
 from relay.config.settings import Settings
-from relay.db.pool import Database
+from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.receivers import NO_INTERVAL, ReceiverBounds, interval_of
 from relay.tasks.transitions import Transition
 
@@ -14,6 +17,7 @@ MAX_WAITING = 1_000  # notifications of one channel: more than a person reads af
 MAX_DELIVERIES = 50  # of one channel that are kept
 MAX_READIED = 500  # notifications that become ready by one statement, in some 20 ms
 MAX_LOST = 500  # tasks that are noted as lost by one statement
+GIVE_BACK_SECONDS = 1.0  # for what was taken and cannot be read, also at the end of a process
 
 
 class OutboxBounds(NamedTuple):
@@ -169,9 +173,14 @@ async def take_notifications(
     )
     if not keys:
         return []
-    rows = await database.fetch(
-        _READ_TAKEN, [user_id for user_id, _ in keys], [position for _, position in keys]
-    )
+    try:
+        rows = await database.fetch(
+            _READ_TAKEN, [user_id for user_id, _ in keys], [position for _, position in keys]
+        )
+    except BaseException:  # a cancellation, too: nothing is sent of what is taken now
+        with trio.move_on_after(GIVE_BACK_SECONDS, shield=True), suppress(*DATABASE_ERRORS):
+            await give_back(database, [(user_id, position) for user_id, position in keys])
+        raise
     return [TakenNotification(*(row[name] for name in TakenNotification._fields)) for row in rows]
 
 

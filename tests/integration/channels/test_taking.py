@@ -5,13 +5,15 @@ from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import trio
 
 from relay.asks.questions import Question, new_ask
 from relay.db.asks import open_ask
 from relay.db.channels import add_channel
 from relay.db.notifications import OutboxBounds, TakenNotification
-from relay.db.pool import Database, connect
+from relay.db.pool import Database, Row, connect
+from relay.errors import DatabaseAway
 from tests.support.channels import new_channel
 from tests.support.databases import begin, until_waiting
 from tests.support.patience import PATIENCE
@@ -75,6 +77,30 @@ async def test_users_and_channels_that_have_enough_hide_nothing_of_others(
     users, channels = {full: 8, partly: 4}, {busy: 4}
     taken = await take(database, of_user=8, of_channel=4, users=users, channels=channels)
     assert [one.channel_id for one in taken] == [free, last]
+
+
+@pytest.mark.parametrize("stops", [True, False], ids=["stopped", "no answer"])
+async def test_what_was_taken_and_cannot_be_read_is_there_for_others_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    (user_id,) = await new_users(database, 1)
+    await due(database, user_id, 2)
+    fetch, process = Database.fetch, trio.CancelScope()
+
+    async def fetch_once(self: Database, sql: str, *args: object) -> list[Row]:
+        if "FROM take_notifications" in sql:
+            return await fetch(self, sql, *args)
+        if not stops:
+            raise DatabaseAway
+        process.cancel()
+        return await fetch(self, sql, *args)
+
+    with monkeypatch.context() as patch, process:
+        patch.setattr(Database, "fetch", fetch_once)
+        with pytest.raises(DatabaseAway):
+            await take(database)
+    assert process.cancelled_caught == stops
+    assert [one.task_id for one in await take(database)] == ["t0", "t1"]
 
 
 async def test_a_question_that_is_asked_while_a_sender_takes_is_sent_with_its_ask(
