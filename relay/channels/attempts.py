@@ -17,6 +17,7 @@ from relay.channels.notification import (
 from relay.channels.sealing import CannotOpen, Sealed, channel_label
 from relay.channels.urls import load_httpx
 from relay.db.notifications import Finished, Result, TakenNotification
+from relay.errors import DatabaseAway
 from relay.observability import metrics
 
 ATTEMPT_SECONDS = 30.0  # of any kind; the calls of most are bounded more tightly
@@ -59,7 +60,9 @@ class Attempts:
         in_a_row, wanted = taken.failures + 1, outcome.after_s
         pause = next_pause(max(taken.attempts, in_a_row), age, wanted_s=wanted)
         # one that this receiver never takes does not hold up the others for as long
-        channel_pause = next_pause(in_a_row, 0.0, wanted_s=wanted)
+        channel_pause = (
+            next_pause(in_a_row, 0.0, wanted_s=wanted) if outcome.pauses_channel else None
+        )
         if pause is None:
             log.warning("notification_given_up", kind=taken.kind, attempts=taken.attempts)
             error = f"given up after a day: {outcome.reason}"
@@ -99,6 +102,8 @@ class Attempts:
                 return await kind.send(settings, notification, self._context)
         except trio.TooSlowError:
             return Retry("it took too long")
+        except DatabaseAway:  # no fault of the receiver, and over at once for all
+            return Retry("Relay's database did not answer", pauses_channel=False)
         except Exception as error:  # a fault of one kind must end neither the process nor others
             log.error("notification_fault", kind=taken.kind, exc_info=error)
             return Retry("Relay failed unexpectedly; its log has the cause")

@@ -14,6 +14,7 @@ from relay.channels import senders
 from relay.channels.addresses import host_of
 from relay.channels.kinds.base import KindContext
 from relay.channels.kinds.webhook import WebhookSettings
+from relay.channels.kinds.webpush import WebPushSettings
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault, channel_label
 from relay.channels.vapid import Vapid
@@ -66,10 +67,19 @@ async def sending(
 
 
 async def new_webhook(database: Database, user_id: UUID, url: str) -> UUID:
-    new = new_channel(user_id, events=("failed",))
-    settings = msgspec.json.encode(WebhookSettings(url, SECRET))
-    kid, sealed = Vault([OLD]).seal(settings, channel_label(new.channel_id))
-    new = new._replace(kid=kid, sealed=sealed, host=host_of(url))
+    return await _new_channel(database, user_id, "webhook", WebhookSettings(url, SECRET), url)
+
+
+async def new_device(database: Database, user_id: UUID, device: WebPushSettings) -> UUID:
+    return await _new_channel(database, user_id, "webpush", device, device.endpoint)
+
+
+async def _new_channel(
+    database: Database, user_id: UUID, kind: str, settings: msgspec.Struct, url: str
+) -> UUID:
+    new = new_channel(user_id, kind=kind, events=("failed",), host=host_of(url))
+    kid, sealed = Vault([OLD]).seal(msgspec.json.encode(settings), channel_label(new.channel_id))
+    new = new._replace(kid=kid, sealed=sealed)
     assert (await add_channel(database, new, at_most=20)).outcome == "added"
     return new.channel_id
 

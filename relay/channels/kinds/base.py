@@ -56,11 +56,15 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """It is to be tried again, not before `after_s` seconds if the receiver says so."""
+    """It is to be tried again, not before `after_s` seconds if the receiver says so.
+
+    `pauses_channel`: what waits for the channel would meet the same, and waits, too.
+    """
 
     reason: str
     status: int | None = None
     after_s: float | None = None
+    pauses_channel: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):

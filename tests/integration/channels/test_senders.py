@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 import trio
 
-from relay.channels import senders
+from relay.channels import senders, vapid
+from relay.channels.kinds.webpush import WebPushSettings
 from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.channels.upkeep import reseal_channels
@@ -13,6 +14,7 @@ from relay.db import channels
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database
+from relay.errors import DatabaseAway
 from tests.support.channels import pass_time
 from tests.support.patience import LOOK_EVERY
 from tests.support.projecting import new_users
@@ -23,6 +25,7 @@ from tests.support.sending import (
     attempted,
     channel_failed,
     make,
+    new_device,
     new_webhook,
     over,
     sending,
@@ -238,6 +241,32 @@ async def test_a_fault_of_a_kind_is_tried_again_and_ends_nothing(
         await pass_time(database, 3_600)
         async with sending(database):
             await over(database, 1)
+
+
+async def test_a_database_that_is_away_during_an_attempt_is_no_failure_of_the_receiver(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Database) -> None:
+        raise DatabaseAway
+
+    async with receiver() as there:
+        (user_id,) = await new_users(database, 1)
+        device = WebPushSettings(there.url, b"", b"", "of other keys", always=False)
+        channel_id = await new_device(database, user_id, device)
+        await make(database, user_id, channel_id, "a")
+        with monkeypatch.context() as patch:
+            patch.setattr(vapid, "select_vapid_keys", away)
+            async with sending(database):
+                await attempted(database, 1)
+        (row,) = await database.fetch(
+            "SELECT n.last_error, c.last_error, c.failed_at, c.failures, c.paused_until < now()"
+            " FROM notifications n JOIN channels c USING (channel_id)"
+        )
+        assert tuple(row) == ("Relay's database did not answer", None, None, 0, True)
+        await pass_time(database, 3_600)
+        async with sending(database):
+            (ended,) = await over(database, 1)
+        assert "new VAPID keys" in ended["error"], "the keys are looked up"
 
 
 async def test_the_latest_deliveries_are_kept(database: Database) -> None:
