@@ -153,3 +153,33 @@ BEGIN
     FROM (SELECT DISTINCT * FROM unnest(user_ids, channel_ids) AS g (user_id, channel_id)) g;
 END
 $$;
+
+-- As before; a hidden task that is forgotten here is not hidden when it starts again, as one that a
+-- person has forgotten.
+CREATE OR REPLACE FUNCTION keep_tasks_within(of_user uuid, most bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    projection projections%ROWTYPE;
+    forgotten_now bigint;
+    dropped bigint;
+BEGIN
+    SELECT * INTO projection FROM projections WHERE user_id = of_user;
+    WITH beyond AS (
+        SELECT task_id FROM tasks WHERE user_id = of_user AND NOT forgotten
+        ORDER BY ended_at IS NULL, ended_at, greatest(last_at, beat_at), task_id
+        LIMIT greatest(projection.tasks - most, 0)
+    )
+    UPDATE tasks t SET forgotten = true, hidden = false, revision = projection.revision
+    FROM beyond WHERE t.user_id = of_user AND t.task_id = beyond.task_id;
+    GET DIAGNOSTICS forgotten_now = ROW_COUNT;
+    DELETE FROM tasks t WHERE t.user_id = of_user AND t.task_id IN (
+        SELECT task_id FROM tasks WHERE user_id = of_user AND forgotten
+        ORDER BY last_at, task_id
+        LIMIT greatest(projection.marks + forgotten_now - most, 0)
+    );
+    GET DIAGNOSTICS dropped = ROW_COUNT;
+    UPDATE projections
+    SET tasks = tasks - forgotten_now, marks = marks + forgotten_now - dropped
+    WHERE user_id = of_user;
+END
+$$;

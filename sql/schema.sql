@@ -825,7 +825,7 @@ BEGIN
         ORDER BY ended_at IS NULL, ended_at, greatest(last_at, beat_at), task_id
         LIMIT greatest(projection.tasks - most, 0)
     )
-    UPDATE tasks t SET forgotten = true, revision = projection.revision
+    UPDATE tasks t SET forgotten = true, hidden = false, revision = projection.revision
     FROM beyond WHERE t.user_id = of_user AND t.task_id = beyond.task_id;
     GET DIAGNOSTICS forgotten_now = ROW_COUNT;
     DELETE FROM tasks t WHERE t.user_id = of_user AND t.task_id IN (
@@ -2047,4 +2047,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (17, 'rece
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'append_named_without_lock', 'd40743d92bc518eaba9c757235e6063703347b2ed4b530a1ee6face556173386');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (19, 'turns_of_hosts_and_users', '0dafc79836e899cfbe1c7239510d928f030d9117dcc283341e92b823e014b444');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (20, 'tests_in_their_turn', '59ef93d5f1aa611a21e268b926c47421954d76d9d558c74a9936f6f49ef70e48');
-INSERT INTO public.schema_migrations (version, name, checksum) VALUES (21, 'failures_of_one_round', '512706d23808e5239bb6adf3448f5025c02d93f7663fc48583e1f14fd097c5dc');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (21, 'failures_of_one_round', 'b2f4f841c01f5809bde298500b1f62973a01bd9bc7d01e989a5a0c7df43674c5');

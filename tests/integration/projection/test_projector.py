@@ -9,7 +9,8 @@ import trio
 
 from relay.db.pool import Database
 from relay.db.projections import Projected, select_behind, select_projected
-from relay.events import utc_now
+from relay.db.task_changes import set_hidden
+from relay.events import NewEvent, utc_now
 from relay.projection import projector as projector_module
 from relay.projection.pending_events import PendingEvents
 from relay.tasks.segments import METRIC_BYTES
@@ -129,6 +130,32 @@ async def test_the_tasks_that_ended_first_are_forgotten_beyond_the_bound(
         assert kept == {"d", "e"}
         counters = await database.fetchrow("SELECT tasks, marks FROM projections")
         assert tuple(counters or ()) == (2, 2)
+
+
+async def test_a_hidden_task_that_the_bound_has_pushed_out_comes_back_visible(
+    database_url: str,
+) -> None:
+    async with process(database_url) as here:
+        here.folding.cancel()
+        (user_id,) = await new_users(here.database, 1)
+
+        async def folded(task_id: str, *kinds: str, max_tasks: int) -> list[tuple[str, bool, bool]]:
+            at = utc_now()
+            ts = at.isoformat()
+            new = [NewEvent(str(uuid4()), kind, task_id, ts, "{}", at) for kind in kinds]
+            await here.journal.append(user_id, new)
+            await project_all(here.database, max_tasks=max_tasks)
+            rows = await here.database.fetch(
+                "SELECT task_id, forgotten, hidden FROM tasks ORDER BY task_id"
+            )
+            return [tuple(row) for row in rows]
+
+        await folded("a", "task_started", "task_succeeded", max_tasks=1)
+        await set_hidden(here.database, user_id, ["a"], hidden=True)
+        found = await folded("b", "task_started", max_tasks=1)
+        assert found == [("a", True, False), ("b", False, False)]
+        found = await folded("a", "task_started", max_tasks=2)
+        assert found == [("a", False, False), ("b", False, False)]
 
 
 def test_pending_events_keep_what_follows_without_a_hole() -> None:
