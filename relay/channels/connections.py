@@ -5,7 +5,7 @@ third of what a call costs with 16 of them.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpcore
@@ -20,12 +20,9 @@ _Server = tuple[bytes, bytes, int]  # scheme, host, port
 class ReceiverConnections:
     """The connections of one process. The senders bound how many are in use at a time."""
 
-    def __init__(
-        self, backend: httpcore.AsyncNetworkBackend, make_context: Callable[[], ssl.SSLContext]
-    ) -> None:
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, trust: ssl.SSLContext) -> None:
         self._backend = backend
-        self._make_context = make_context
-        self._context: ssl.SSLContext | None = None  # made by the first call
+        self._trust = trust
         self._idle: dict[httpcore.AsyncHTTPConnection, _Server] = {}  # the oldest first
 
     @asynccontextmanager
@@ -65,11 +62,9 @@ class ReceiverConnections:
             if not connection.has_expired():
                 return connection
             await connection.aclose()
-        if self._context is None:
-            self._context = self._make_context()
         return httpcore.AsyncHTTPConnection(
             origin,
-            ssl_context=self._context,
+            ssl_context=self._trust,
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )

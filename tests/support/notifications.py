@@ -7,10 +7,10 @@ from uuid import uuid4
 from relay.channels.kinds.base import KindContext
 from relay.channels.mail import Mailer
 from relay.channels.notification import Notification, task_url
-from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault
 from relay.config.parsers import SigningKey
 from relay.config.settings import Settings
+from tests.support.receivers import calling
 from tests.support.settings import SECRET
 
 BASE_URL = "https://relay.example.com"
@@ -58,7 +58,7 @@ def context(mailer: Mailer | None = None, *, private: bool = True) -> KindContex
         settings=Settings(),
         base_url=BASE_URL,
         database=None,  # type: ignore[arg-type] # no kind of these uses it
-        outbound=Outbound(private=private),
+        outbound=calling(private=private),
         vault=Vault([SigningKey("k1", SECRET.encode())]),
         vapid=None,  # type: ignore[arg-type] # the same
         mailer=mailer,

@@ -6,12 +6,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import h11
 import trio
 
+from relay.channels.outbound import Outbound, trusted_authorities
 from tests.support.patience import PATIENCE, eventually
+
+_authorities = cache(trusted_authorities)  # once for all tests
+
+
+def calling(*, private: bool = True) -> Outbound:
+    """What calls receivers, as a process has it; they may be on loopback."""
+    return Outbound(private=private, trust=_authorities())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from relay.channels.addresses import host_of
 from relay.channels.kinds.base import KindContext
 from relay.channels.kinds.webhook import WebhookSettings
 from relay.channels.kinds.webpush import WebPushSettings
-from relay.channels.outbound import Outbound
 from relay.channels.sealing import Vault, channel_label
 from relay.channels.vapid import Vapid
 from relay.config.parsers import SigningKey
@@ -37,7 +36,7 @@ from relay.db.receivers import ReceiverBounds
 from tests.support.channels import new_channel
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_users
-from tests.support.receivers import Receiver
+from tests.support.receivers import Receiver, calling
 
 OLD, NEW = SigningKey("old", b"o" * 32), SigningKey("new", b"n" * 32)
 SECRET = base64.b64encode(b"s" * 32).decode()
@@ -48,7 +47,7 @@ async def sending(
     database: Database, *keys: SigningKey, outbox: Outbox | None = None
 ) -> AsyncIterator[trio.CancelScope]:
     """One process's senders, for the length of the block."""
-    outbound, vault = Outbound(private=True), Vault(keys or (OLD,))
+    outbound, vault = calling(), Vault(keys or (OLD,))
     context = KindContext(
         settings=Settings.load({}),
         base_url="https://relay.example",

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from relay.channels import connections, outbound
-from relay.channels.outbound import Outbound
+from relay.channels.outbound import Outbound, trusted_authorities
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE, eventually
-from tests.support.receivers import Receiver, receiver, reply
+from tests.support.receivers import Receiver, calling, receiver, reply
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def calls() -> AsyncIterator[Outbound]:
-    opened = Outbound(private=True)
+    opened = calling()
     yield opened
     await opened.close()
 
@@ -101,7 +101,7 @@ async def test_what_follows_an_answer_is_not_taken_for_the_next_calls(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files["certfile"], files["keyfile"])
     monkeypatch.setenv("SSL_CERT_FILE", files["certfile"])
-    calls, accepted = Outbound(private=True), 0
+    calls, accepted = Outbound(private=True, trust=trusted_authorities()), 0
 
     async def answer_too_much(connected: trio.SocketStream) -> None:
         nonlocal accepted

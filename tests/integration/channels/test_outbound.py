@@ -13,13 +13,13 @@ import trio
 import trio.testing
 
 from relay.channels import connections, outbound
-from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound
+from relay.channels.outbound import MAX_ANSWER_BYTES, Outbound, trusted_authorities
 from relay.channels.outbound_answer import OutboundAnswer, OutboundFailed
 from relay.events import utc_now
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE
 from tests.support.ports import HeldPort
-from tests.support.receivers import Receiver, receiver, reply
+from tests.support.receivers import Receiver, calling, receiver, reply
 
 PUBLIC = "1.1.1.1"  # nothing connects to it: the opener is a stand-in there
 
@@ -27,7 +27,7 @@ PUBLIC = "1.1.1.1"  # nothing connects to it: the opener is a stand-in there
 @pytest.fixture
 async def calls() -> AsyncIterator[Outbound]:
     """The way out where private addresses are lifted."""
-    opened = Outbound(private=True)
+    opened = calling()
     yield opened
     await opened.close()
 
@@ -181,9 +181,9 @@ async def test_what_is_not_http_has_a_reason(calls: Outbound) -> None:
 async def test_a_private_address_is_not_connected_to(opener: Opener) -> None:
     async with receiver() as there:
         with pytest.raises(OutboundFailed, match="not public"):
-            await Outbound(private=False).post("https://127.0.0.1/", {}, b"")
+            await calling(private=False).post("https://127.0.0.1/", {}, b"")
         with pytest.raises(OutboundFailed, match="ports"):
-            await Outbound(private=False).post(there.url, {}, b"")
+            await calling(private=False).post(there.url, {}, b"")
         assert there.posts == []
     assert opener.asked == []
 
@@ -193,7 +193,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
 ) -> None:
     """A name that leads elsewhere at the next look changes nothing: there is one look a call."""
     names.answers = [[PUBLIC], ["127.0.0.1"]]
-    calls = Outbound(private=False)
+    calls = calling(private=False)
     with pytest.raises(OutboundFailed, match="no connection"):
         await calls.post("https://rebinding.example/", {}, b"")
     assert (opener.asked, names.asked) == ([(PUBLIC, 443)], 1)
@@ -208,7 +208,7 @@ async def test_a_name_with_one_private_address_is_not_called_at_all(
 ) -> None:
     names.answers = [[PUBLIC, private]]
     with pytest.raises(OutboundFailed, match="not public"):
-        await Outbound(private=False).post("https://mixed.example/", {}, b"")
+        await calling(private=False).post("https://mixed.example/", {}, b"")
     assert opener.asked == []
 
 
@@ -223,7 +223,7 @@ async def test_a_certificate_has_to_be_one_that_is_trusted(
             await calls.post(there.url, {}, b"")
         assert there.posts == []
         monkeypatch.setenv("SSL_CERT_FILE", files["certfile"])
-        trusting = Outbound(private=True)
+        trusting = Outbound(private=True, trust=trusted_authorities())
         assert (await trusting.post(there.url, {}, b"")).status == 204
         await trusting.close()
 
