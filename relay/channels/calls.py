@@ -20,6 +20,10 @@ class Calls(Protocol):
         """Send a POST. Raises OutboundFailed."""
         ...
 
+    async def close_expired(self) -> None:
+        """Close the connections that have been kept for long enough."""
+        ...
+
     async def close(self) -> None:
         """Close the connections that are kept."""
         ...
@@ -43,6 +47,11 @@ class LateCalls:
                 if self._outbound is None:
                     self._outbound = await trio.to_thread.run_sync(_open, self.private)
         return await self._outbound.post(url, headers, content)
+
+    async def close_expired(self) -> None:
+        """Close the connections that have been kept for long enough."""
+        if self._outbound is not None:
+            await self._outbound.close_expired()
 
     async def close(self) -> None:
         """Close the connections that are kept."""

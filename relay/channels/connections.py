@@ -48,6 +48,12 @@ class ReceiverConnections:
             with trio.CancelScope(shield=True):
                 await self._release(connection, server)
 
+    async def close_expired(self) -> None:
+        """Close those that were not used for `IDLE_SECONDS`, and those that have ended."""
+        for connection in [one for one in self._idle if one.has_expired()]:
+            if self._idle.pop(connection, None) is not None:  # no call has taken it meanwhile
+                await connection.aclose()
+
     async def close(self) -> None:
         """Close all that are not in use."""
         with trio.CancelScope(shield=True):
@@ -74,11 +80,8 @@ class ReceiverConnections:
             self._idle[connection] = server
         else:
             await connection.aclose()
-        while len(self._idle) > MAX_IDLE_CONNECTIONS or self._oldest_has_expired():
+        while len(self._idle) > MAX_IDLE_CONNECTIONS:
             await self._close_oldest()
-
-    def _oldest_has_expired(self) -> bool:
-        return bool(self._idle) and next(iter(self._idle)).has_expired()
 
     async def _close_oldest(self) -> None:
         oldest = next(iter(self._idle))

@@ -54,6 +54,10 @@ class Outbound:
         self.private = private
         self._connections = ReceiverConnections(_CheckedBackend(private=private), trust)
 
+    async def close_expired(self) -> None:
+        """Close the connections that have been kept for long enough."""
+        await self._connections.close_expired()
+
     async def close(self) -> None:
         """Close the connections that are kept."""
         await self._connections.close()

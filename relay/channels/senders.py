@@ -47,6 +47,7 @@ class Senders:
     def __init__(self, database: Database, outbox: Outbox, context: KindContext) -> None:
         self._database = database
         self._outbox = outbox
+        self._calls = context.outbound
         self._attempts = Attempts(context)
         self._lease = timedelta(seconds=LEASE_SECONDS)
         self._taken: dict[tuple[UUID, int], TakenNotification] = {}
@@ -60,6 +61,7 @@ class Senders:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_results)
                 nursery.start_soon(self._ready_due)
+                nursery.start_soon(self._close_expired)
                 await self._send_due(nursery)
         finally:
             await self._leave()
@@ -95,6 +97,12 @@ class Senders:
                 self._outbox.wake()
             if count < MAX_READIED:
                 await trio.sleep(LOOK_SECONDS)
+
+    async def _close_expired(self) -> None:
+        """Close connections to receivers that nothing more is sent to."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            await self._calls.close_expired()
 
     async def _take(self, at_most: int) -> list[TakenNotification]:
         taken = await take_notifications(

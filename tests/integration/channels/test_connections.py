@@ -11,9 +11,11 @@ import trio
 
 from relay.channels import connections, outbound
 from relay.channels.outbound import Outbound, trusted_authorities
+from relay.db.pool import Database
 from tests.support.certificates import self_signed
 from tests.support.patience import PATIENCE, eventually
 from tests.support.receivers import Receiver, calling, receiver, reply
+from tests.support.sending import make, over, sending, webhook_of
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +58,20 @@ async def test_a_connection_that_has_ended_is_not_used_again(
         for _ in range(2):
             await calls.post(there.url, {}, b"")
         assert there.accepted == 4
+
+
+@pytest.mark.usefixtures("looks_often")
+async def test_a_connection_is_closed_when_nothing_follows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.2)
+    async with receiver() as there:
+        user_id, channel_id = await webhook_of(database, there)
+        await make(database, user_id, channel_id, "a")
+        async with sending(database):
+            await over(database, 1)
+            await eventually(lambda: there.open == 0)
+            assert there.accepted == 1
 
 
 LEFTOVERS = {
