@@ -66,7 +66,7 @@ class Asks:
         if opened.outcome == "opened":
             metrics.asks.labels("opened").inc()
         try:
-            receipts = await self._write_events(opened.ask, with_waiting=True)
+            receipts = await self._write_events(opened.ask, needs_receipt=True)
         except Problem:
             if new.event_id is None:
                 await end_ask(self._database, opened.ask, "withdrawn", by=new.token_id)
@@ -114,16 +114,16 @@ class Asks:
                 continue
             self.waits.wake((ask.user_id, ask.ask_id))
 
-    async def _write_events(self, ask: Ask, *, with_waiting: bool = False) -> list[Receipt]:
+    async def _write_events(self, ask: Ask, *, needs_receipt: bool = False) -> list[Receipt]:
         """Append the events of an ask as it is now, but for those that the stream has.
 
-        The first event always comes before the second, whichever process is faster. With
-        `with_waiting` it is appended again, for its receipt: its id is known for a day.
+        The first event always comes before the second, whichever process is faster. Where it
+        `needs_receipt` it is appended again, which gives one: its id is known for a day.
         """
         now = self._publisher.journal.now()
         note = partial(NewEvent, task_id=ask.task_id, ts=rfc3339(now), received_at=now)
         events = []
-        if ask.written is None or with_waiting:
+        if ask.written is None or needs_receipt:
             events.append(
                 note(
                     id=str(ask.waiting_id), event_type="task_waiting", payload=waiting_payload(ask)

@@ -199,7 +199,7 @@ class Projector:
         for user_id in user_ids:
             at = projected.get(user_id)
             if at is None:
-                self._finish(user_id, None)
+                self._forget(user_id)
             elif user_id in written:
                 metrics.projection_events.inc(advances[user_id].seq - at.seq)
                 self._finish(user_id, advances[user_id].seq, at.last_seq)
@@ -231,17 +231,22 @@ class Projector:
                 found[user_id] = History(of_user[0].seq, of_user[-1].seq, of_user)
         return found
 
-    def _finish(self, user_id: UUID, seq: int | None, last_seq: int = 0) -> None:
-        """Note that the user's tasks hold up to `seq`; None if the user no longer exists."""
-        if seq is None:
-            self._pending.take(user_id)
-            self._unseen.discard(user_id)
+    def _forget(self, user_id: UUID) -> None:
+        """Let go of a user that no longer exists."""
+        self._pending.take(user_id)
+        self._unseen.discard(user_id)
+        self._behind.pop(user_id, None)
+        for wait in self._waiting.pop(user_id, ()):
+            wait.done.set()
+
+    def _finish(self, user_id: UUID, seq: int, last_seq: int) -> None:
+        """Note that the user's tasks hold up to `seq`, of a stream that ended at `last_seq`."""
         self._behind.pop(user_id, None)
         for wait in list(self._waiting.get(user_id, ())):
-            if seq is None or seq >= wait.seq:
+            if seq >= wait.seq:
                 wait.done.set()
                 self._end_wait(user_id, wait)
-        if seq is not None and (
+        if (
             user_id in self._unseen
             or user_id in self._waiting
             or max(last_seq, self._pending.last_seq(user_id)) > seq
