@@ -7,7 +7,7 @@ the command line, which a terminal must not obey.
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, TextIO
 
@@ -32,8 +32,12 @@ def show(line: str = "", *, bold: str = "") -> None:
 
 
 def note(line: str) -> None:
-    """Print a line on stderr, which is for people: stdout has the result alone."""
-    click.echo(_encodable(clean(line), sys.stderr), err=True)
+    """Print a line on stderr, which is for people: stdout has the result alone.
+
+    Where stderr is closed, full or without a reader, the work goes on, and its exit code counts.
+    """
+    with suppress(OSError):
+        click.echo(_encodable(clean(line), sys.stderr), err=True)
 
 
 def show_json(value: Any) -> None:
@@ -96,7 +100,10 @@ def clean_errors() -> Iterator[None]:
         raise
 
 
-def _encodable(text: str, stream: TextIO) -> str:
-    """The text with escapes for characters that the stream's encoding does not have."""
-    encoding = stream.encoding or "utf-8"
+def _encodable(text: str, stream: TextIO | None) -> str:
+    """The text with escapes for characters that the stream's encoding does not have.
+
+    None is a stream that was closed when Python started: nothing is printed there.
+    """
+    encoding = (stream.encoding if stream else None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

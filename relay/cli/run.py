@@ -150,7 +150,6 @@ def _run(
 
 def _become(command: Sequence[str], inherited: Inherited, notes: Notes) -> int:
     """Run the command in place of `relay run`; returns the exit code if it cannot be started."""
-    sys.stderr.flush()
     try:
         become_command(command, inherited)
     except CannotStart as error:

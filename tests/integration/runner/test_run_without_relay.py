@@ -1,5 +1,6 @@
 """A Relay that is away, busy or refuses does not affect the command."""
 
+import os
 import signal
 import subprocess
 
@@ -19,6 +20,27 @@ async def test_without_a_relay_the_command_runs_with_one_warning() -> None:
     (line,) = done.stderr.decode().splitlines()
     assert (done.returncode, done.stdout) == (4, b"works\n")
     assert "RELAY_URL" in line
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("stderr", ["closed", "full", "unread"])
+async def test_a_stderr_that_takes_no_note_does_not_affect_the_command(
+    stderr: str, connected: bool, away: str
+) -> None:
+    """One note comes before the command starts, the other one when it has ended."""
+    settings = {"RELAY_URL": away, "RELAY_TOKEN": TOKEN} if connected else {}
+    redirected = {"closed": '"$@" 2>&-', "full": '"$@" 2>/dev/full', "unread": '"$@"'}[stderr]
+    watched = run("sh", "-c", "echo works; exit 4", options=("--wait", "0.1"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        given = {"capture_stderr": False, "stderr": writer}
+        done = await piped(
+            ["bash", "-c", redirected, "-", *watched], environment(**settings), **given
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stdout) == (4, b"works\n")
 
 
 async def given_up(process: trio.Process) -> None:

@@ -1,8 +1,10 @@
 """What the command line prints goes through one module, which lets no control character pass."""
 
 import ast
+import errno
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -104,6 +106,21 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.Monk
     output.show("caf\u00e9 \udcff")
     sys.stdout.flush()
     assert written.getvalue() == b"caf\\xe9 \\udcff\n"
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stream", [None, Full()], ids=["closed", "full"])
+def test_a_note_that_stderr_does_not_take_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    output.note("lost")
 
 
 @pytest.mark.parametrize(
