@@ -35,6 +35,7 @@ from relay.runner.streams import fill_standard_files
 # Seconds that a thread may compute before another one runs. Threads copy what the command prints,
 # and wait for their turn each time that the command has printed something.
 SWITCH_INTERVAL = 0.0005
+INCOMPLETE = 1  # exit code in place of 0, as of programs whose output a full disk refuses
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -134,14 +135,13 @@ def _run(
         notes.add(message)
     watched = None
     if started is not None:
-        watched = WatchedCommand(started, recorder.feed if recorder else _discard)
+        watched = WatchedCommand(started, recorder.feed if recorder else _discard, notes.add)
+        notes.show_next = True
     if recorder is not None:
-        notes.show_next = started is not None
         # a thread, so not before the command
         recorder.start(_stop_of(watched, recorder) if watched and stoppable else None)
     if watched is not None:
-        code = _watch(watched, recorder)
-        message = _ended_by(code - 128) if code > 128 else None
+        code, message = _watch(watched, recorder)
     notes.show_next = False
     if recorder is not None:
         recorder.finish(code, time.monotonic() - began, message, wait)
@@ -162,10 +162,16 @@ def _stop_of(watched: WatchedCommand, recorder: Recorder) -> OnStop:
     return partial(stop_in_steps, watched.stop, watched.wait_for_end, recorder.tell_stop)
 
 
-def _watch(watched: WatchedCommand, recorder: Recorder | None) -> int:
-    """Copy the command's output and record it until the command ends; returns its exit code."""
+def _watch(watched: WatchedCommand, recorder: Recorder | None) -> tuple[int, str | None]:
+    """Copy the command's output and record it until the command ends.
+
+    Returns the exit code, which is 0 only if stdout is complete, and what the task's end says.
+    """
     receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
-    return watched.run()
+    code = watched.run()
+    if code == 0 and watched.unwritten is not None:
+        return INCOMPLETE, watched.unwritten
+    return code, _ended_by(code - 128) if code > 128 else None
 
 
 def _on_signal(

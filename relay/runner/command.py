@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 from relay.runner.copying import OnOutput, copy_keys, copy_output, wait_for_copy
 from relay.runner.group_job import GroupJob
@@ -18,14 +19,21 @@ from relay.runner.terminal_job import TerminalJob
 class WatchedCommand:
     """A command from its start to its end. `run` is called once, in the main thread."""
 
-    def __init__(self, started: StartedCommand, on_output: OnOutput) -> None:
-        """`on_output` gets each block that was copied, in the threads that copy."""
+    def __init__(
+        self, started: StartedCommand, on_output: OnOutput, on_note: Callable[[str], None]
+    ) -> None:
+        """`on_output` gets each block that was copied, `on_note` why one is not written.
+
+        Both are called in the threads that copy.
+        """
         self._leader = started.leader
         streams = started.streams
         self._outputs = {output: threading.Lock() for output in streams.outputs}  # held by copies
         self._end = started.end
         self._blocked = started.blocked
         self._on_output = on_output
+        self._on_note = on_note
+        self.unwritten: str | None = None  # why some of stdout is missing
         self._job = (
             GroupJob(started.leader, started.process, streams.output_terminals)
             if streams.terminal is None
@@ -115,10 +123,18 @@ class WatchedCommand:
         return copies
 
     def _copy_output(self, output: Output) -> None:
-        copy_output(output, self._end, self._on_output, self._outputs[output])
+        busy = self._outputs[output]
+        copy_output(output, self._end, self._on_output, self._on_refusal, busy)
         if output.terminal is None:
             os.close(output.source)  # the command gets a SIGPIPE where it would without us
         elif isinstance(output.terminal, OutputTerminal):
             output.terminal.close()
         elif not self.has_ended and not is_terminal(output.target):
             self._job.forward(signal.SIGHUP, False)  # the runner's terminal is closed
+
+    def _on_refusal(self, output: str, reason: str) -> None:
+        """A full disk has refused some of this output."""
+        unwritten = f"{output} is not written: {reason}"
+        if output == "stdout":
+            self.unwritten = unwritten
+        self._on_note(f"{unwritten}; the command goes on")

@@ -1,5 +1,6 @@
 """Copies the command's output and the keyboard's input, each in a thread of its own."""
 
+import errno
 import os
 import select
 import stat
@@ -18,23 +19,31 @@ CR_SECONDS = 0.02  # for the LF of a CR LF of which one read got only the CR
 LOOK_INTERVAL = 0.5  # seconds between two checks whether a background job is in the foreground
 KEYS_SIZE = 4_096  # bytes read at once from the keyboard
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of a user's share of it
+
 OnOutput = Callable[[str, bytes], None]  # called with "stdout" or "stderr", and a block
+OnRefusal = Callable[[str, str], None]  # called with "stdout" or "stderr", and the system's reason
 
 
 def copy_output(
-    output: Output, end: SelectableEvent, on_output: OnOutput, busy: threading.Lock
+    output: Output,
+    end: SelectableEvent,
+    on_output: OnOutput,
+    on_refusal: OnRefusal,
+    busy: threading.Lock,
 ) -> None:
     """Copy each block at once, then hand it to `on_output`. `busy` is held while one is copied.
 
     Returns when nothing writes to the source any longer, when nothing reads from the target, or
-    after LINGER_SECONDS of silence once the command has ended.
+    after LINGER_SECONDS of silence once the command has ended. What a full disk refuses is left out
+    of the target, and `on_refusal` is called.
     """
     held = b""  # a CR whose LF may come in the next block
     poll = _poll_of(output, end)
     try:
         while True:
             if held and not select.select([output.source], [], [], CR_SECONDS)[0]:
-                _write(output.target, held)
+                _write_if_room(output, held, on_refusal)
                 held = b""
             if not _wait_for_block(output, end, poll):
                 break
@@ -43,7 +52,7 @@ def copy_output(
                 if not block:
                     break
                 shown, held = _undo_processing(output, held + block)
-                _write(output.target, shown)
+                _write_if_room(output, shown, on_refusal)
             on_output(output.name, block)
     except OSError:
         pass  # the other side is closed
@@ -112,6 +121,19 @@ def _write(target: int, block: bytes) -> None:
             left = left[os.write(target, left) :]
         except BlockingIOError:  # another process made our output non-blocking
             select.select([], [target], [])
+
+
+def _write_if_room(output: Output, block: bytes, on_refusal: OnRefusal) -> None:
+    """Write a block to the target, or as much as its disk takes.
+
+    The command goes on: closing its pipe would end it, and a pipe has no error for a full disk.
+    """
+    try:
+        _write(output.target, block)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        on_refusal(output.name, os.strerror(error.errno))
 
 
 def _poll_of(output: Output, end: SelectableEvent) -> select.poll:

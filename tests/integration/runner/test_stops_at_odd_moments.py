@@ -22,7 +22,7 @@ from relay.runner.terminal import Terminal
 inherited = Inherited.read()
 block_signals()
 started = start_command(sys.argv[1:], inherited)
-watched = WatchedCommand(started, lambda *_: None)
+watched = WatchedCommand(started, lambda *_: None, print)
 select.select([started.streams.terminal.runner_side], [], [])  # the command is ready
 
 def on_signal(number, from_process):
