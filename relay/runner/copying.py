@@ -1,6 +1,7 @@
 """Copies the command's output and the keyboard's input, each in a thread of its own."""
 
 import errno
+import math
 import os
 import select
 import stat
@@ -15,6 +16,7 @@ from relay.runner.streams import BLOCK_SIZE, Output
 from relay.runner.terminal import Terminal
 
 LINGER_SECONDS = 0.2  # of silence after the command's end, if other processes hold its output
+REST_SECONDS = 2.0  # the longest for these to fall silent, once the command's own output is copied
 CR_SECONDS = 0.02  # for the LF of a CR LF of which one read got only the CR
 LOOK_INTERVAL = 0.5  # seconds between two checks whether a background job is in the foreground
 KEYS_SIZE = 4_096  # bytes read at once from the keyboard
@@ -35,17 +37,19 @@ def copy_output(
     """Copy each block at once, then hand it to `on_output`. `busy` is held while one is copied.
 
     Returns when nothing writes to the source any longer, when nothing reads from the target, or
-    after LINGER_SECONDS of silence once the command has ended. What a full disk refuses is left out
-    of the target, and `on_refusal` is called.
+    after LINGER_SECONDS of silence once the command has ended, REST_SECONDS at most. What a full
+    disk refuses is left out of the target, and `on_refusal` is called.
     """
     held = b""  # a CR whose LF may come in the next block
     poll = _poll_of(output, end)
+    rest = _Rest(output.source)
+    copied = 0  # bytes
     try:
         while True:
             if held and not select.select([output.source], [], [], CR_SECONDS)[0]:
                 _write_if_room(output, held, on_refusal)
                 held = b""
-            if not _wait_for_block(output, end, poll):
+            if not _wait_for_block(output, end, poll, rest, copied):
                 break
             with busy:
                 block = os.read(output.source, BLOCK_SIZE)
@@ -53,6 +57,7 @@ def copy_output(
                     break
                 shown, held = _undo_processing(output, held + block)
                 _write_if_room(output, shown, on_refusal)
+            copied += len(block)
             on_output(output.name, block)
     except OSError:
         pass  # the other side is closed
@@ -151,7 +156,9 @@ def _poll_of(output: Output, end: SelectableEvent) -> select.poll:
     return poll
 
 
-def _wait_for_block(output: Output, end: SelectableEvent, poll: select.poll) -> bool:
+def _wait_for_block(
+    output: Output, end: SelectableEvent, poll: select.poll, rest: "_Rest", copied: int
+) -> bool:
     """Wait for the next block; False where nothing more comes, or nothing reads it."""
     while not end.is_set():
         ready = dict(poll.poll())
@@ -159,4 +166,27 @@ def _wait_for_block(output: Output, end: SelectableEvent, poll: select.poll) -> 
             return False
         if output.source in ready:
             return True
-    return bool(select.select([output.source], [], [], LINGER_SECONDS)[0])
+    return rest.wait(copied)
+
+
+class _Rest:
+    """What comes after the command's end: its own output first, then that of other processes."""
+
+    def __init__(self, source: int) -> None:
+        self._source = source
+        self._own = math.inf  # bytes copied when all of the command's own are
+        self._deadline = math.inf  # monotonic seconds; once they are
+
+    def wait(self, copied: int) -> bool:
+        """Wait for a block; False after LINGER_SECONDS without one, and at the deadline.
+
+        The source holds at most BLOCK_SIZE bytes of the command. They are waited for, however
+        slowly the target is read.
+        """
+        self._own = min(self._own, copied + BLOCK_SIZE)
+        if self._deadline == math.inf and (copied >= self._own or not self._has_block(0)):
+            self._deadline = time.monotonic() + REST_SECONDS
+        return time.monotonic() < self._deadline and self._has_block(LINGER_SECONDS)
+
+    def _has_block(self, seconds: float) -> bool:
+        return bool(select.select([self._source], [], [], seconds)[0])
