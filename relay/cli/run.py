@@ -35,6 +35,8 @@ from relay.runner.streams import fill_standard_files
 # Seconds that a thread may compute before another one runs. Threads copy what the command prints,
 # and wait for their turn each time that the command has printed something.
 SWITCH_INTERVAL = 0.0005
+# They are about the terminal: it has another size, is closed, or is there again.
+_NO_END = (signal.SIGWINCH, signal.SIGHUP, signal.SIGCONT)
 INCOMPLETE = 1  # exit code in place of 0, as of programs whose output a full disk refuses
 
 
@@ -128,8 +130,7 @@ def _run(
         started = start_command(command, inherited)
     except CannotWatch as error:
         note(f"relay: this run is not published: {error}; too few files or processes are allowed")
-        recorder = None
-        code = _become(command, inherited, notes)
+        return _become(command, inherited, notes)
     except CannotStart as error:
         code, message = error.exit_code, str(error)
         notes.add(message)
@@ -140,8 +141,9 @@ def _run(
     if recorder is not None:
         # a thread, so not before the command
         recorder.start(_stop_of(watched, recorder) if watched and stoppable else None)
+    receive_signals(partial(_on_signal, watched, recorder))
     if watched is not None:
-        code, message = _watch(watched, recorder)
+        code, message = _watch(watched)
     notes.show_next = False
     if recorder is not None:
         recorder.finish(code, time.monotonic() - began, message, wait)
@@ -162,12 +164,11 @@ def _stop_of(watched: WatchedCommand, recorder: Recorder) -> OnStop:
     return partial(stop_in_steps, watched.stop, watched.wait_for_end, recorder.tell_stop)
 
 
-def _watch(watched: WatchedCommand, recorder: Recorder | None) -> tuple[int, str | None]:
-    """Copy the command's output and record it until the command ends.
+def _watch(watched: WatchedCommand) -> tuple[int, str | None]:
+    """Copy the command's output until the command ends.
 
     Returns the exit code, which is 0 only if stdout is complete, and what the task's end says.
     """
-    receive_signals(lambda number, sent: _on_signal(watched, recorder, number, sent))
     code = watched.run()
     if code == 0 and watched.unwritten is not None:
         return INCOMPLETE, watched.unwritten
@@ -175,17 +176,25 @@ def _watch(watched: WatchedCommand, recorder: Recorder | None) -> tuple[int, str
 
 
 def _on_signal(
-    watched: WatchedCommand, recorder: Recorder | None, number: int, from_process: bool
+    watched: WatchedCommand | None, recorder: Recorder | None, number: int, from_process: bool
 ) -> None:
-    """Forward a signal to the command. After its end, it ends the wait for Relay instead."""
-    if number == signal.SIGWINCH:
+    """Forward a signal to the command. Without it, and after its end, end the wait for Relay."""
+    if watched is None:
+        _end_wait(recorder, number)
+    elif number == signal.SIGWINCH:
         watched.resized()
     elif number == signal.SIGCONT:
         if not watched.has_ended:
             watched.continued()
     elif watched.takes(number):
         watched.forward(number, from_process)
-    elif recorder is not None and number != signal.SIGHUP:
+    else:
+        _end_wait(recorder, number)
+
+
+def _end_wait(recorder: Recorder | None, number: int) -> None:
+    """End the wait for Relay, after a signal that asks for an end."""
+    if recorder is not None and number not in _NO_END:
         recorder.give_up()
 
 

@@ -160,3 +160,25 @@ async def test_a_signal_ends_the_final_wait(stand_in: StandIn) -> None:
         await person.types(b"\x03")
         await person.sees(b"saved for the next run")
         assert await person.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_final_wait_for_a_command_that_was_not_found(
+    stand_in: StandIn, number: signal.Signals
+) -> None:
+    stand_in.open.clear()
+    env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
+    process = await trio.lowlevel.open_process(
+        run("no-such-command-here"), env=env, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stderr is not None
+    try:
+        stand_in.was_asked()
+        process.send_signal(number)
+        with trio.fail_after(PATIENCE):
+            notes = b"".join([block async for block in process.stderr]).decode().splitlines()
+            assert await process.wait() == 127
+    finally:
+        process.kill()
+    assert notes[0] == "relay: no-such-command-here: command not found"
+    assert "saved for the next run" in notes[1]
