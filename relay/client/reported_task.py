@@ -163,7 +163,9 @@ class Task:
         return self
 
     def _stop(self) -> None:
-        """A person asked the task to stop."""
+        """A person asked the task to stop. What follows the block is not stopped."""
+        if self._ended.is_set():
+            return
         if callable(self._stoppable):
             self.log("asked to stop", level="warning")
             self._stoppable()
@@ -177,7 +179,8 @@ class Task:
                 "task_failed", {"title": self.title, "canceled": True}, self.task_id
             )
             self._client.flush(LAST_FLUSH_SECONDS)
-        os.kill(os.getpid(), number)
+        if not self._ended.is_set():
+            os.kill(os.getpid(), number)
 
     def succeed(self, message: str | None = None, **keys: Any) -> None:
         self._end("task_succeeded", message, keys)

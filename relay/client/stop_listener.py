@@ -19,6 +19,7 @@ from relay.client.retry_pauses import pause_before
 from relay.client.trouble import Tell
 
 WAIT_SECONDS = 8  # of one round of calls, each of at least a second: less than an answer may take
+NO_THREAD_SECONDS = 1.0  # before a stop for which the system had no thread is tried again
 GRACE_SECONDS = 10.0  # between two signals of one stop
 STEPS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
@@ -37,7 +38,10 @@ class StopListener:
     """The runs of one client that can be stopped. For any thread."""
 
     def __init__(self, credentials: Credentials, tell: Tell) -> None:
-        """`tell` is called once if Relay refuses the calls: no run can be stopped from then on."""
+        """`tell` is called once if Relay refuses the calls: no run can be stopped from then on.
+
+        Also where the system refuses the thread that makes them: a later run tries again.
+        """
         self._credentials = credentials
         self._tell = tell
         self._lock = threading.Lock()
@@ -58,10 +62,12 @@ class StopListener:
     def _listen(self, run: _Run) -> None:
         """Listen for a run whose start is stored."""
         run.is_stored = True
-        with self._lock:
-            if self._thread is None and self._runs and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._run, name="relay-stops", daemon=True)
-                self._thread.start()
+        try:
+            with self._lock:
+                if self._thread is None and self._runs and not self._closed.is_set():
+                    self._thread = _start_thread(self._run, "relay-stops")
+        except RuntimeError as error:
+            self._tell(f"tasks cannot be stopped from elsewhere: {error}")
 
     def end(self, task_id: str) -> None:
         """The run has ended."""
@@ -86,7 +92,8 @@ class StopListener:
                     match posting.beat(list(runs), wait=wait):
                         case Stored(receipt=receipt):
                             attempt = 0
-                            self._stop(runs, receipt["stop"])
+                            if not self._stop(runs, receipt["stop"]):
+                                self._closed.wait(NO_THREAD_SECONDS)
                         case Refused(why=why):  # an older Relay, or a token that has ended
                             if not self._closed.is_set():
                                 self._tell(f"tasks can no longer be stopped from elsewhere: {why}")
@@ -106,15 +113,29 @@ class StopListener:
                 self._thread = None
             return calls
 
-    def _stop(self, runs: dict[str, _Run], task_ids: Sequence[str]) -> None:
-        """Stop those of the runs that were listened for and have not ended since."""
+    def _stop(self, runs: dict[str, _Run], task_ids: Sequence[str]) -> bool:
+        """Stop those of the runs that were listened for and have not ended since.
+
+        Returns False where the system refuses a thread: Relay's next answer names what is left.
+        """
         for task_id in task_ids:
             with self._lock:
                 run = runs.get(task_id)
                 if run is None or self._runs.get(task_id) is not run:
                     continue
+                try:
+                    _start_thread(run.on_stop, "relay-stop")
+                except RuntimeError:
+                    return False
                 del self._runs[task_id]
-            threading.Thread(target=run.on_stop, name="relay-stop", daemon=True).start()
+        return True
+
+
+def _start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a thread. Raises RuntimeError at the limit of processes."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def stop_in_steps(

@@ -1,10 +1,16 @@
 """A producer hears of the stop of its own run, and of no other."""
 
+import os
+import signal
 import threading
 from collections import Counter
 
+import pytest
+
+from relay.client import stop_listener
 from relay.client.beats import MAX_TASKS
 from relay.client.client import Client
+from relay.client.reported_task import task
 from tests.support.patience import PATIENCE
 from tests.support.stand_in import TOKEN, Answer, StandIn, busy
 
@@ -81,3 +87,73 @@ def test_a_refusal_that_passes_is_waited_for_and_a_final_one_is_reported_once(
     assert [line.partition(": ")[0] for line in lines] == [
         "tasks can no longer be stopped from elsewhere"
     ]
+
+
+# What stops wait for, by the name of a method of the client, and the signals that were sent before.
+LATE = {"log_with": [], "flush": [signal.SIGINT]}
+
+
+@pytest.mark.parametrize("method", LATE)
+def test_a_stop_at_the_end_of_a_block_does_not_reach_what_follows(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _process, number: sent.append(number))
+    monkeypatch.setattr(stop_listener, "GRACE_SECONDS", 0)
+    asked, has_ended = threading.Event(), threading.Event()
+    stand_in.beat_script.extend([stop("t")])
+    with Client(stand_in.url, TOKEN) as client:
+
+        def until_the_block_has_ended(*_given: object) -> None:
+            asked.set()
+            assert has_ended.wait(PATIENCE)
+
+        monkeypatch.setattr(client, method, until_the_block_has_ended)
+        with task("t", task_id="t", client=client, stoppable=True):
+            assert asked.wait(PATIENCE)
+            (stopping,) = (one for one in threading.enumerate() if one.name == "relay-stop")
+        has_ended.set()
+        stopping.join(PATIENCE)
+        assert not stopping.is_alive()
+    assert sent == LATE[method]
+
+
+def refuses_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The system refuses the first thread of this name, as at the limit of processes."""
+    start, refused = threading.Thread.start, list[str]()
+
+    def start_or_refuse(thread: threading.Thread) -> None:
+        if thread.name == name and not refused:
+            refused.append(name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+def test_a_stop_without_a_thread_is_tried_again(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses_once(monkeypatch, "relay-stop")
+    monkeypatch.setattr(stop_listener, "NO_THREAD_SECONDS", 0)
+    stand_in.beat_script.extend([stop("t")] * 2)
+    stopped = threading.Event()
+    with Client(stand_in.url, TOKEN) as client:
+        client.start_task("t", "t", stopped.set)
+        assert stopped.wait(PATIENCE)
+    assert stand_in.beats[:2] == [["t"], ["t"]]
+
+
+def test_events_are_sent_without_a_thread_for_stops_and_the_next_run_has_one(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses_once(monkeypatch, "relay-stops")
+    stand_in.beat_script.extend([stop("one")])
+    stopped, lines = threading.Event(), list[str]()
+    with Client(stand_in.url, TOKEN, tell=lines.append) as client:
+        client.start_task("one", "one", stopped.set)
+        assert client.flush()
+        assert lines == ["tasks cannot be stopped from elsewhere: can't start new thread"]
+        client.start_task("two", "two", lambda: None)
+        assert stopped.wait(PATIENCE)
+    assert [event["task_id"] for event in stand_in.events] == ["one", "two"]
