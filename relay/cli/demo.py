@@ -1,32 +1,63 @@
 """The producer of `relay serve --demo`. It uses Relay's public HTTP API, like any other client."""
 
 import random
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import httpx
+import msgspec
+import structlog
 import trio
 
+from relay.client.retry_pauses import pause_before
+
 PAUSE_SECONDS = 0.7  # between two events, on average: slow enough to read
-DAY_SECONDS = 86_400
+DAY_SECONDS = 86_400  # then another user follows: a token that stands in a terminal ends soon
+SPARE_SECONDS = 3_600  # that a token lives longer, for a request that has to be repeated
 
 PrintLine = Callable[[str], None]
 Step = tuple[str, dict[str, Any]]
 
+log = structlog.get_logger("relay.serve")
+
+
+class Refused(Exception):
+    """A request of the demo was refused, or something else than Relay answered it."""
+
 
 async def play_demo(base_url: str, print_line: PrintLine) -> None:
-    """Create a user, print how to watch it, and publish events until cancelled."""
-    async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
-        session = (await _post(client, "/api/user"))["session_token"]
-        headers = {"Authorization": f"Bearer {session}"}
-        watch, publish = [
-            (await _post(client, "/api/token", headers, scopes=[scope], expires_in=DAY_SECONDS))[
-                "token"
-            ]
-            for scope in ("watch", "publish")
-        ]
+    """Publish events until cancelled, as a new user each day, and print how to watch them.
+
+    A refusal ends the demo, and not the server that it plays beside.
+    """
+    try:
+        while True:
+            # a client each, for its cookies: with a session, Relay creates no user
+            async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
+                await _play_a_day(client, base_url, print_line)
+    except Refused as error:
+        log.warning("demo_ended", why=str(error))
+
+
+async def _play_a_day(client: httpx.AsyncClient, base_url: str, print_line: PrintLine) -> None:
+    until = time.time() + DAY_SECONDS  # tokens age while the machine sleeps, too
+    session = await _post(client, "/api/user", "session_token")
+    watch, publish = [
+        await _post(
+            client,
+            "/api/token",
+            "token",
+            session,
+            scopes=[scope],
+            expires_in=DAY_SECONDS + SPARE_SECONDS,
+        )
+        for scope in ("watch", "publish")
+    ]
+    with suppress(OSError):  # the terminal may have been closed
         for line in (
             "",
             f"  Open {base_url} in a browser ({base_url}/?demo plays a demo there),",
@@ -38,37 +69,49 @@ async def play_demo(base_url: str, print_line: PrintLine) -> None:
             "",
         ):
             print_line(line)
-        headers = {"Authorization": f"Bearer {publish}"}
-        for number in count(1):
-            task_id = f"demo-{number}"
-            for event_type, payload in _training_run(number):
-                await _post(
-                    client,
-                    "/api/webhook/cli",
-                    headers,
-                    event_type=event_type,
-                    ts=datetime.now(UTC).isoformat(),
-                    task_id=task_id,
-                    payload=payload,
-                )
-                await trio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+    for number in count(1):
+        for event_type, payload in _training_run(number):
+            await _post(
+                client,
+                "/api/webhook/cli",
+                "id",
+                publish,
+                event_type=event_type,
+                ts=datetime.now(UTC).isoformat(),
+                task_id=f"demo-{number}",
+                payload=payload,
+            )
+            await trio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+            if time.time() >= until:
+                return
 
 
 async def _post(
-    client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None, **body: Any
-) -> dict[str, Any]:
-    """POST, and retry while Relay is away or busy, such as during a restart of its database."""
+    client: httpx.AsyncClient, path: str, wanted: str, token: str | None = None, **body: Any
+) -> str:
+    """POST, and return the `wanted` field of Relay's answer. Raises Refused.
+
+    It is tried again while Relay is away or busy, such as during a restart of its database.
+    """
+    headers = None if token is None else {"Authorization": f"Bearer {token}"}
+    attempt = 0
     while True:
-        try:
-            response = await client.post(path, headers=headers, json=body or None)
-        except httpx.TransportError:
-            await trio.sleep(1)
-            continue
-        if response.status_code not in (429, 503):
-            response.raise_for_status()
-            answer: dict[str, Any] = response.json()
-            return answer
-        await trio.sleep(float(response.headers.get("Retry-After", "1")))
+        with suppress(httpx.RequestError):
+            answer = await client.post(path, headers=headers, json=body or None)
+            if answer.status_code != 429 and answer.status_code < 500:
+                return _field(answer, wanted)
+        await trio.sleep(pause_before(attempt))
+        attempt += 1
+
+
+def _field(answer: httpx.Response, wanted: str) -> str:
+    try:
+        found = msgspec.json.decode(answer.content, type=dict[str, Any])[wanted]
+    except (msgspec.DecodeError, KeyError):
+        found = None
+    if not answer.is_success or not isinstance(found, str):
+        raise Refused(f"{answer.request.url} answered {answer.status_code}")
+    return found
 
 
 def _training_run(number: int) -> Iterator[Step]:

@@ -164,6 +164,21 @@ async def test_the_demos_curl_shows_live_events(database_url: str, tmp_path: Pat
     assert complaints((tmp_path / "stderr.log").read_text()) == []
 
 
+async def test_a_demo_that_is_refused_leaves_the_server_alone(
+    database_url: str, tmp_path: Path
+) -> None:
+    env = environment(database_url, RELAY_OPEN_SIGNUP="off")
+    async with running((*SERVE, "--demo"), tmp_path, env) as server:
+        url = await server.url()
+        log = tmp_path / "stderr.log"
+        await eventually(lambda: "demo_ended" in log.read_text())
+        await server.answers(f"{url}/readyz")
+        server.process.send_signal(signal.SIGINT)
+        assert await server.ended() == 0
+    assert f"{url}/api/user answered 403" in log.read_text()
+    assert complaints(log.read_text()) == []
+
+
 async def test_an_unmodified_hypercorn_serves_both_transports(
     database_url: str, tmp_path: Path
 ) -> None:
