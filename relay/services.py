@@ -243,7 +243,8 @@ async def run_services(
         health.start_soon(critical, services.task_feeds.run)
         health.start_soon(critical, services.asks.waits.run)
         health.start_soon(critical, services.stops.run)
-        health.start_soon(critical, services.channels.run)
+        if settings.notify:
+            health.start_soon(critical, services.channels.run)
         await health.start(critical, note_readiness, database, services.clock)
         await health.start(critical, services.backplane.run, partial(_on_notification, services))
         health.start_soon(critical, services.deletion.run)

@@ -68,6 +68,8 @@ async def serve_source(
     )
     if not settings.rate_limits:
         log.warning("rate_limits_off")
+    if not settings.notify:
+        log.warning("notifications_off")
     log.info("database_ready", database=source.description, migrated=len(applied))
     app = create_app(settings)
     async with open_services(

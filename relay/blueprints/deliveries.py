@@ -102,6 +102,8 @@ async def test_channel(request: HTTPRequest) -> Answer:
     It counts for the rates of the channel and of the user.
     """
     channel_id, credential = await existing_channel(request), request.credential
+    if not request.services.settings.notify:
+        raise ChannelBlocked("This Relay sends no notifications: RELAY_NOTIFY is off.")
     made = await request.services.channels.test(credential.user_id, channel_id, by=credential.id)
     if made.notification_id is None:
         raise _in_the_way(request, made, channel_id)

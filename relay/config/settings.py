@@ -196,6 +196,11 @@ class Settings(MailSettings):
     )  # fmt: skip
 
     # -- channels
+    notify: bool = _setting(
+        "RELAY_NOTIFY", boolean, True, "on or off",
+        "off: notifications are made and wait, and none is sent: a copy that is only looked at,"
+        " such as a restored backup, must not notify people", shown="on",
+    )  # fmt: skip
     outbound_private: bool = _setting(
         "RELAY_OUTBOUND_PRIVATE", boolean, False, "on or off",
         "channels may not reach what only Relay's host can; on: any address and port, and http",
