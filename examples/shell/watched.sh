@@ -7,21 +7,28 @@
 # input, output and exit code are unchanged, so `set -e` and `&&` work as usual. If Relay is away,
 # there is only a line on stderr. Output is kept in a temporary file until the command ends.
 watched() (
-    if [ -z "${RELAY_TOKEN:-}" ] || ! dir=$(mktemp -d); then
-        echo 'watched: no RELAY_TOKEN, or no temporary folder: not published' >&2
+    # The token is in a file, because other users can see command lines. What is written later has
+    # its room from the start, and is written over: the output may fill the disk.
+    prepare() {
+        [ -n "${RELAY_TOKEN:-}" ] && dir=$(mktemp -d) &&
+            printf 'Authorization: Bearer %s\n' "$RELAY_TOKEN" >"$dir/header" &&
+            echo 130 >"$dir/code" && echo >"$dir/nap"
+    }
+    dir=
+    if ! prepare 2>/dev/null; then
+        echo 'watched: no RELAY_TOKEN, or no room for temporary files: not published' >&2
+        [ -z "$dir" ] || rm -rf "$dir"
         "$@"
         exit
     fi
     # Notes which beat to end, and removes the folder. A beat in between makes the removal fail once.
     remove() {
-        nap=$(cat "$dir/nap" 2>/dev/null) || :
+        { read -r nap <"$dir/nap"; } 2>/dev/null || :
         rm -rf "$dir"
     }
     trap 'remove 2>/dev/null || remove || :; kill $nap 2>/dev/null || :' EXIT
     trap : INT # Ctrl-C is for the command; its end is still published
     task=watched-${dir##*.}
-    # in a file, because other users can see command lines
-    printf 'Authorization: Bearer %s\n' "$RELAY_TOKEN" >"$dir/header"
 
     # event TYPE PAYLOAD: one event. Its event_id is always the same, so that it is stored once.
     event() {
@@ -41,7 +48,7 @@ watched() (
     # seconds. Without one for 90, the page says that the task is lost.
     beat() {
         while sleep 30 & nap=$!; do
-            echo "$nap" >"$dir/nap" && wait "$nap" && kill -0 "$1" && [ -e "$dir/header" ] || break
+            echo "$nap" 1<>"$dir/nap" && wait "$nap" && kill -0 "$1" && [ -e "$dir/header" ] || break
             curl -s -o /dev/null --connect-timeout 5 --max-time 10 -H @"$dir/header" \
                 -H 'Content-Type: application/json' --data-binary "{\"task_ids\":[\"$task\"]}" \
                 "${RELAY_URL:-http://127.0.0.1:8000}/api/tasks/beat" || :
@@ -69,7 +76,7 @@ watched() (
     run() {
         trap : INT
         "$@" && code=0 || code=$?
-        echo "$code" >"$dir/code"
+        echo "$code" 1<>"$dir/code"
     }
 
     title=$(printf '%.200s' "$*" | quoted)
@@ -79,7 +86,7 @@ watched() (
     began=$(date +%s)
     # stdout and stderr stay separate; both are also written to the file
     { run "$@" 2>&1 >&3 3>&- | tee -ai "$dir/output" >&2 3>&-; } 3>&1 | tee -ai "$dir/output" || :
-    code=$(cat "$dir/code" 2>/dev/null || echo 130)
+    read -r code <"$dir/code"
     took=$(($(date +%s) - began))
     wait "$start" # until the start is published
 

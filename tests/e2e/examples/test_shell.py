@@ -13,6 +13,7 @@ from tests.support.patience import PATIENCE, eventually
 from tests.support.programs import program
 from tests.support.recipes import EXAMPLES, Machine
 from tests.support.stand_in import TOKEN, StandIn, busy, refusal
+from tests.support.tmpfs import tmpfs
 
 WATCHED = EXAMPLES / "shell" / "watched.sh"
 SHELLS = ["bash", "dash"]
@@ -109,6 +110,46 @@ async def test_beats_keep_the_lease_while_the_command_runs_and_end_with_it(
         assert {name for beat in beats for name in beat} == {task}
         await eventually(lambda: last not in command_lines())
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_output_that_fills_the_disk_leaves_the_exit_code_as_it_is(
+    shell: str, tmp_path: Path
+) -> None:
+    output = "head -c 200000 /dev/zero | tr '\\\\0' @ >&2"
+    with tmpfs(tmp_path, "size=64k"), StandIn() as away:
+        folder = tmp_path / "tmp"
+        folder.mkdir()
+        for code in (0, 7):
+            script = f'. "{WATCHED}"; watched sh -c "{output}; exit {code}"'
+            done = await _sh(script, folder, away.url, shell=shell)
+            assert (done.returncode, done.stderr.count(b"@")) == (code, 200_000)
+            assert away.events[-1]["payload"]["exit_code"] == code
+        await _sh("cat /dev/zero >../full", folder, away.url)
+        script = f'set -e; . "{WATCHED}"; watched echo ran; watched sh -c "exit 3"; echo never'
+        done = await _sh(script, folder, away.url, shell=shell)
+        assert (done.returncode, done.stdout) == (3, b"ran\n")
+        line = b"watched: no RELAY_TOKEN, or no room for temporary files: not published\n"
+        assert done.stderr == line * 2
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_beats_go_on_while_others_take_what_is_free_of_the_disk(
+    shell: str, tmp_path: Path
+) -> None:
+    often, place, over = (tmp_path / name for name in ("often.sh", "small", "over"))
+    often.write_text(WATCHED.read_text().replace("sleep 30", "sleep 0.01"))
+    place.mkdir()
+    with tmpfs(place, "size=64k"), StandIn() as away:
+        folder = place / "tmp"
+        folder.mkdir()
+        taking = f"until [ -e {over} ]; do cat /dev/zero >>../full; done 2>/dev/null"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                _sh, f'. "{often}"; watched sh -c "{taking}"', folder, away.url, TOKEN, shell
+            )
+            await eventually(lambda: len(away.beats) >= 20)
+            over.touch()
 
 
 def command_lines() -> list[list[str]]:
