@@ -87,7 +87,8 @@ def decision(answer):
 
 
 def main():
-    for number in (signal.SIGINT, signal.SIGTERM):  # the agent needs no answer any more
+    # the agent needs no answer any more
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
         call = read(sys.stdin.buffer.read())

@@ -19,6 +19,8 @@ from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
 from relay.client.asking import MAX_DETAILS_BYTES, Asking
 
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal is closed
+
 
 @click.command("ask")
 @click.argument("question")
@@ -61,7 +63,7 @@ def command(
 
     Exit code 0: the first option, or a text. 1: another option. 124: no answer in time. 3: the ask
     was withdrawn. 7: it could not be asked. Nothing but an answer counts as consent. Interrupted,
-    it withdraws the ask.
+    or when its terminal is closed, it withdraws the ask.
 
     \b
     Examples:
@@ -72,7 +74,9 @@ def command(
     choices = _read_options(options)
     shown = _read_details(details)
     found = credentials(url, token)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    for number in END_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _exit_on_signal)
     with _failures(), report_refusals(), Asking(found, patience=wait) as asking:
         asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
         note(f"Waiting for an answer at {found.url}")
@@ -109,7 +113,18 @@ def _failures() -> Iterator[None]:
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """Exit. Of later signals, only Ctrl-C ends the withdrawal before it is done.
+
+    The kernel and the shell each send a SIGHUP, and what has started this may send a SIGTERM, too.
+    """
+    for later in END_SIGNALS:
+        is_key = later == signal.SIGINT
+        signal.signal(later, signal.default_int_handler if is_key else _do_nothing)
     sys.exit(128 + number)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 def _read_options(text: str | None) -> list[str]:

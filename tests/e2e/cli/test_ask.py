@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,43 @@ async def test_details_come_from_stdin_and_a_relay_that_is_away_is_given_up(
     assert (done.returncode, done.stdout) == (5, b"")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT, signal.SIGTERM], 130),  # Ctrl-C, and a program that ends its child then
+        ([signal.SIGTERM], 143),
+        ([signal.SIGHUP] * 3, 129),  # of a terminal that is closed, by the kernel and by shells
+    ],
+)
 async def test_interrupted_it_withdraws_the_ask(
-    relay: Relay, number: signal.Signals, code: int
+    relay: Relay, numbers: list[signal.Signals], code: int
 ) -> None:
     user = await relay.user()
     async with asking(user, "Deploy?") as asker:
         ask_id = (await open_ask(user))["ask_id"]
-        asker.process.send_signal(number)
+        for number in numbers:
+            asker.process.send_signal(number)
     assert asker.code == code, asker.stderr
     assert (await user.call("GET", f"/api/asks/{ask_id}")).json()["state"] == "withdrawn"
+
+
+@pytest.fixture
+def _nohup() -> Iterator[None]:
+    """Programs that the test starts ignore SIGHUP, as under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_nohup")
+async def test_under_nohup_it_waits_on_when_its_terminal_is_closed(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    async with asking(user, "Deploy?") as asker:
+        asker.process.send_signal(signal.SIGHUP)
+        await answer(user, tmp_path, (await open_ask(user))["ask_id"], "go")
+    assert (asker.code, asker.stdout) == (0, b"go\n"), asker.stderr
 
 
 class FirstAnswerHeld(TcpProxy):

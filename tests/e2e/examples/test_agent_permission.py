@@ -2,6 +2,7 @@
 the decision to the agent's own prompt."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -147,9 +148,12 @@ async def test_no_answer_in_time_is_no_consent(agent: Machine, database_url: str
     assert hook.decision is None
 
 
-async def test_a_hook_that_the_agent_ends_withdraws_its_question(agent: Machine) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+async def test_a_hook_that_the_agent_ends_withdraws_its_question(
+    agent: Machine, number: signal.Signals
+) -> None:
     async with asking(agent, REQUEST) as (hook, ask):
-        hook.process.terminate()
+        hook.process.send_signal(number)
     assert hook.decision is None
     path = f"/api/asks/{ask['ask_id']}"
     assert (await agent.user.call("GET", path)).json()["state"] == "withdrawn"
