@@ -10,6 +10,7 @@ from relay.cli.output import note, show
 from relay.client.api_client import ApiClient
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HALF_BLOCKS = "▀▄█"  # a compact QR code is drawn with these, another one with colours
 
 
 def show_link(relay: ApiClient) -> None:
@@ -19,7 +20,7 @@ def show_link(relay: ApiClient) -> None:
     is_local = urlsplit(created.link).hostname in LOOPBACK
     if sys.stdout.isatty() and not is_local:
         show()
-        segno.make(created.link, micro=False).terminal(compact=True, border=2)
+        segno.make(created.link, micro=False).terminal(compact=_has(HALF_BLOCKS), border=2)
     minutes = round(created.expires_in / 60)
     note(f"It works once, within {minutes} minutes.")
     note("The first person to open it can see and control your stream.")
@@ -28,3 +29,12 @@ def show_link(relay: ApiClient) -> None:
             "It works on this machine only."
             " For a phone, start Relay with a BASE_URL that the phone can reach."
         )
+
+
+def _has(characters: str) -> bool:
+    """Whether stdout's encoding has the characters."""
+    try:
+        characters.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

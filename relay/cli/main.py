@@ -16,7 +16,7 @@ from relay.cli.event_loops import allow_event_loops, forbid_event_loops
 from relay.cli.exit_codes import INTERRUPTED
 from relay.cli.near_words import did_you_mean
 from relay.cli.needs_extra import missing_extra
-from relay.cli.output import clean_errors
+from relay.cli.output import clean_errors, escape_unencodable
 from relay.cli.unused_packages import without_unused_packages
 from relay.imports import frozen_imports
 
@@ -176,6 +176,7 @@ def main() -> None:
       relay log "make test"         the output of a task
       relay stop "make test"        stop it, if it runs with --stoppable
     """
+    escape_unencodable()
 
 
 if __name__ == "__main__":

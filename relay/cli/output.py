@@ -4,6 +4,7 @@ Each call writes one line, and the line is cleaned: it may hold text of a server
 the command line, which a terminal must not obey.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,13 @@ from relay.client.plain_text import (
     escape_json_line,
     keep_colours,
 )
+
+
+def escape_unencodable() -> None:
+    """Have all that is printed escaped where an encoding has no such character, as in Latin-1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def show(line: str = "", *, bold: str = "") -> None:

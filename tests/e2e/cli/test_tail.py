@@ -14,7 +14,7 @@ from relay.client.stream_messages import StreamMessage
 from relay.client.stream_reader import ConnectionLost, StreamReader
 from relay.db.pool import connect
 from tests.support.browser.page_proxy import relay_behind
-from tests.support.commands import RELAY, Command, running
+from tests.support.commands import RELAY, Command, run_command, running
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.ports import HeldPort
 from tests.support.projections import count_as_folded
@@ -65,6 +65,26 @@ async def test_tail_waits_for_relay_and_a_pipe_gets_each_event_as_sent_across_a_
     output = log.read_text().splitlines()
     assert [line.startswith("relay: ") for line in output] == [True] * len(output)
     assert "reconnected" in output[-1]
+
+
+async def test_an_encoding_without_the_signs_of_lines_gets_them_escaped(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    await user.posted(event_type="task_started", task_id="t", payload={"title": "caf\xe9 \u2026"})
+    env = as_user(user, tmp_path) | {"PYTHONIOENCODING": "iso-8859-1"}
+    async with running((*RELAY, "tail", "--after", "oldest"), tmp_path, env) as tail:
+        assert tail.process.stdout is not None
+        shown = b""
+        with trio.fail_after(PATIENCE):
+            while b"\n" not in shown:
+                more = await tail.process.stdout.receive_some()
+                assert more, (tmp_path / "stderr.log").read_text()
+                shown += more
+    assert b"\\u25b6" in shown
+    assert b"caf\xe9 \\u2026" in shown
+    helped = await run_command((*RELAY, "ask", "--help"), tmp_path, env)
+    assert (helped.returncode, b"A,B,\\u2026" in helped.stdout) == (0, True)
 
 
 async def test_a_silent_connection_is_given_up_and_nothing_is_missed(
