@@ -24,6 +24,7 @@ while :; do
     printf '%s' "$answer" | jq -r 'select(.gap) | "missing: \(.gap.from) to \(.gap.to)"' >&2
     printf '%s' "$answer" | jq -c '.events[]'
     cursor=$(printf '%s' "$answer" | jq -er .cursor)
-    printf '%s\n' "$cursor" >"$CURSOR_FILE"
+    printf '%s\n' "$cursor" >"$CURSOR_FILE.new" # so that a full disk does not lose the one before
+    mv "$CURSOR_FILE.new" "$CURSOR_FILE"
     [ "$(printf '%s' "$answer" | jq '.events | length')" -gt 0 ] || break
 done

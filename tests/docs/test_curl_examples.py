@@ -71,6 +71,12 @@ async def test_reading_that_fails_leaves_the_cursor_as_it_was(shell: Shell) -> N
             assert ran.returncode != 0
             assert (shell.folder / "relay.cursor").read_text() == cursor
     assert await shell.script("6-read-and-resume.sh") == ""
+    await shell.script("3-send-an-event.sh", "two")
+    # no file can be written, as on a full disk
+    ran = await shell.run("sh", "-c", 'ulimit -f 0; exec "$0"', str(CURL / "6-read-and-resume.sh"))
+    assert ran.returncode != 0
+    assert json.loads(ran.stdout)["payload"] == {"message": "two"}
+    assert (shell.folder / "relay.cursor").read_text() == cursor
 
 
 async def test_following_goes_on_from_a_cursor(shell: Shell) -> None:
