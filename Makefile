@@ -1,5 +1,5 @@
 # `make run` starts Relay with a demo, `make test` runs every test, `make help` lists the other targets.
-# The only requirements are Python 3.11 or later and make.
+# The only requirements are Linux, Python 3.11 or later and make.
 
 PYTHON ?= python3
 VENV   := .venv

@@ -36,7 +36,7 @@ A_LOOK = 1e-6  # of each stream each second: how far its user's log has grown
 # -- memory, disk and connections
 
 PROCESS_BYTES = 80e6
-STREAM_BYTES = 27.4 * 1024  # W3
+STREAM_BYTES = 24.5 * 1024  # ADR 118
 ROW_BYTES = 260  # beside the payload, with indexes; retention.md
 DEAD_SHARE = 1.33  # what vacuum has not reclaimed
 LOG_BYTES = 600  # of Postgres' log, beside the payload

@@ -184,7 +184,7 @@ class Settings(MailSettings):
     )  # fmt: skip
     max_connections: int = _setting(
         "RELAY_MAX_CONNECTIONS", integer(1, 1_000_000), 10_000, "streams",
-        "25 to 28 KiB each while idle: 10 000 take about 280 MB", shown="10 000",
+        "about 25 KiB each while idle: 10 000 take about 250 MB", shown="10 000",
     )  # fmt: skip
     max_connections_per_user: int = _setting(
         "RELAY_MAX_CONNECTIONS_PER_USER", integer(1, 1_000_000), 32, "streams",
