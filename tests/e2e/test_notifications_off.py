@@ -20,12 +20,12 @@ async def test_what_happens_while_notifications_are_off_is_sent_once_they_are_on
             async with running_relay(database_url, RELAY_NOTIFY="off", **address) as relay:
                 user = await relay.user()
                 channel = await add_webhook(user, phone)
-                started = {"event_type": "task_started", "payload": {"lease_s": 10}}
+                started = {"event_type": "task_started", "payload": {"lease_s": 3_600}}
                 await user.posted(task_id="ran-at-the-backup", **started)
                 await user.posted(event_type="task_failed", task_id="failed")
                 await outcomes(user, channel, "waiting")
                 for earlier in ("tasks SET last_at = last_at", "notified_users SET since = since"):
-                    await statement(database_url, f"UPDATE {earlier} - interval '1 minute'")
+                    await statement(database_url, f"UPDATE {earlier} - interval '2 hours'")
                 # the second one is made later than the first one would have been sent
                 waiting = await outcomes(user, channel, "waiting", "waiting")
                 assert [one["type"] for one in waiting] == ["task.failed", "task.lost"]
