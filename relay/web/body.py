@@ -75,7 +75,8 @@ class RequestBody:
                 if message["type"] == "http.disconnect":
                     self._read_state = _ReadState.ABANDONED
                     raise ClientGone()
-                self._body_budget.add(body, message["body"])
+                if not self._body_budget.add(body, message["body"]):
+                    break
                 if not message.get("more_body", False):
                     self._read_state = _ReadState.WHOLE
                 if len(body.data) > max_bytes:

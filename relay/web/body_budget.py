@@ -42,17 +42,21 @@ class BodyBudget:
             finally:
                 self._remove(body)
 
-    def add(self, body: PendingBody, piece: bytes) -> None:
-        """Add a piece to a body. Past the bound, the oldest bodies are cancelled."""
-        if body not in self._pending:
-            return  # it was cancelled to make room
-        body.data += piece
-        self._bytes_left -= len(piece)
-        while self._bytes_left < 0:
-            oldest = next(iter(self._pending))
-            metrics.bodies_displaced.inc()
-            oldest.scope.cancel()
-            self._remove(oldest)
+    def add(self, body: PendingBody, piece: bytes) -> bool:
+        """Add a piece to a body. Past the bound, the oldest bodies are cancelled.
+
+        Returns False if this body was cancelled: now, or before its task came to the piece, which
+        is then not added.
+        """
+        if body in self._pending:
+            body.data += piece
+            self._bytes_left -= len(piece)
+            while self._bytes_left < 0:
+                oldest = next(iter(self._pending))
+                metrics.bodies_displaced.inc()
+                oldest.scope.cancel()
+                self._remove(oldest)
+        return body in self._pending
 
     def _remove(self, body: PendingBody) -> None:
         if body in self._pending:

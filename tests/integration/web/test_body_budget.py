@@ -1,8 +1,15 @@
 """Request bodies share one budget, and the slowest is dropped to make room."""
 
-import pytest
+from typing import Any
 
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from relay.errors import RequestTimeout
+from relay.web.body import RequestBody
 from relay.web.body_budget import BodyBudget
+from relay.web.headers import RequestHeaders
 from tests.support.bodies import envelope
 from tests.support.client.protocol import head
 from tests.support.patience import eventually
@@ -15,15 +22,38 @@ async def test_the_slowest_body_is_dropped_to_make_room() -> None:
         intake.add(slow, b"12345")
         intake.add(quick, b"12345")
         assert not slow.scope.cancel_called
-        intake.add(quick, b"6")
+        assert intake.add(quick, b"6")
         assert (slow.scope.cancel_called, quick.scope.cancel_called) == (True, False)
-        intake.add(slow, b"late")
+        assert not intake.add(slow, b"late")
         assert (bytes(slow.data), bytes(quick.data)) == (b"12345", b"123456")
     with intake.body(60) as other:  # all of it was given back
         intake.add(other, b"1234567890")
         assert not other.scope.cancel_called
-        intake.add(other, b"1")
+        assert not intake.add(other, b"1")
         assert other.scope.cancel_called  # also of one that is too large alone
+
+
+async def test_a_body_that_is_dropped_before_its_last_piece_is_read_is_not_whole() -> None:
+    intake, has_come = BodyBudget(max_bytes=10), trio.Event()
+    pieces = [(b"first\n", True), (b"last\n", False)]
+
+    async def receive() -> Any:
+        if len(pieces) == 1:
+            await has_come.wait()  # no checkpoint after it, as in the server
+        piece, more = pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    async def read() -> None:
+        with pytest.raises(RequestTimeout):
+            await RequestBody(RequestHeaders([]), None, receive, intake, 60).read()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        has_come.set()
+        with intake.body(60) as other:
+            assert intake.add(other, b"1234567890")
+    assert not pieces
 
 
 async def test_a_slow_body_is_refused_when_others_need_its_room(
