@@ -97,6 +97,8 @@ class HTTPExchange:
         gone = self._reader.ended or self._wire.ended  # then no response is needed
         if not (response.written or gone):
             await response.refuse(server.refusals.of(Internal(), self._head.headers))
+        elif not response.done and self._handle.framing == "close":
+            self._wire.abort()  # an ordinary end would be the end of the body
         return response.done and not response.last and self._body.complete
 
     async def _receive(self) -> Event:

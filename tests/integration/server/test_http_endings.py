@@ -77,6 +77,22 @@ async def test_an_application_error_within_the_response_truncates_it() -> None:
         assert answer.endswith(b"half\r\n")  # and no final chunk
 
 
+async def test_a_response_that_ends_with_its_connection_is_truncated_by_a_reset(
+    either_server: Server, stage: Stage
+) -> None:
+    client = await either_server.connect()
+    await client.send(get(version="1.0"))
+    visit = await stage.visit()
+    await visit.start()
+    await visit.body(b"half", more=True)
+    answer = b""
+    while not answer.endswith(b"half"):
+        answer += await client.receive()
+    visit.leave()
+    with pytest.raises(trio.BrokenResourceError):
+        await client.receive()  # an ordinary end would be that of the body
+
+
 async def test_a_response_reaches_a_client_with_an_unread_body(
     server: Server, stage: Stage
 ) -> None:
