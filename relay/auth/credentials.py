@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -37,6 +38,7 @@ MIN_POLL_INTERVAL = 0.1  # seconds between two polls at least, however often `po
 RETRY_INTERVAL = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
 TOUCH_INTERVAL = 45.0  # seconds between two updates of a credential's last use
 STREAM_TOUCH_INTERVAL = 60.0  # seconds between two updates for the credentials of open streams
+MAX_TOUCHED = 1_000  # of a kind after one poll, because the next waits for them; the others follow
 MAX_CACHED_CREDENTIALS = 20_000  # about 1 KiB each; past it the oldest are evicted
 
 log = structlog.get_logger("relay.auth.credentials")
@@ -275,7 +277,8 @@ class CredentialStore:
             ]
             for uses in self._uses.values():
                 uses.update(in_use)  # those of the other kind match no row
-        hooks, sessions = list(self._uses[Kind.HOOK]), list(self._uses[Kind.SESSION])
+        hooks = list(islice(self._uses[Kind.HOOK], MAX_TOUCHED))
+        sessions = list(islice(self._uses[Kind.SESSION], MAX_TOUCHED))
         if hooks:
             await touch_tokens(self._database, hooks)
             self._uses[Kind.HOOK].difference_update(hooks)

@@ -112,6 +112,35 @@ async def test_last_used_is_recorded_once_a_minute(
     assert noted == [[(UUID(user.user_id), token_id)]] * 2
 
 
+async def test_many_uses_are_recorded_over_several_polls(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll waits until the last one has recorded uses, so that must not take long."""
+    user = await relay.user()
+    token_ids = [(await user.token())["token_id"] for _ in range(5)]
+    noted: list[list[UserCredential]] = []
+
+    async def touch(asked: Database, tokens: list[UserCredential]) -> None:
+        await touch_tokens(asked, tokens)
+        if asked is database:  # and not Relay's own, which looks in this process, too
+            noted.append(tokens)
+
+    monkeypatch.setattr("relay.auth.credentials.MAX_TOUCHED", 2)
+    monkeypatch.setattr("relay.auth.credentials.REVOCATION_POLL_INTERVAL", 3600)
+    monkeypatch.setattr("relay.auth.revocations.TRUST_SECONDS", 3600)
+    monkeypatch.setattr("relay.auth.credentials.touch_tokens", touch)
+    async with listening(database) as (access, _, _):
+        crowd = Crowd(access, monkeypatch)
+        crowd.answer.set()
+        for token_id in token_ids:
+            await access.authenticate(crowd.token(user, token_id), time.time())
+        for polls in (1, 2, 3):
+            access.poll_soon()
+            await eventually(lambda: len(noted) == polls)  # noqa: B023
+    assert [len(tokens) for tokens in noted] == [2, 2, 1]
+    assert {used.id for tokens in noted for used in tokens} == set(map(UUID, token_ids))
+
+
 async def test_a_lock_on_one_user_delays_no_poll(
     relay: Relay, database: Database, database_url: str
 ) -> None:

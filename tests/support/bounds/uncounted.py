@@ -126,6 +126,7 @@ CONSTANTS = {
     ),
     **dict.fromkeys(
         [
+            "relay.auth.credentials.MAX_TOUCHED",
             "relay.channels.mail.MAX_TOGETHER",
             "relay.projection.pending_events.MAX_BYTES",
             "relay.projection.pending_events.MAX_EVENTS",
