@@ -21,6 +21,8 @@ Rows = Sequence[Any]  # each read by position, or by name
 class StandInDatabase:
     """Stands in for `relay.db.pool.Database`. Each call takes one turn of the scheduler."""
 
+    timeout = 5.0
+
     def __init__(self) -> None:
         self._last: Counter[UUID] = Counter()  # the last seq of each user
         self._token_ids: dict[UUID, UUID] = {}  # the token of each user
@@ -69,7 +71,7 @@ class StandInDatabase:
     ) -> Rows:
         return [self._append(*request) for request in zip(user_ids, counts, strict=True)]
 
-    def _revoked(self, _since: datetime | None) -> Rows:
+    def _revoked(self, _since: datetime | None, _look_back: timedelta) -> Rows:
         return [{"id": None, "at": datetime.now(UTC)}]
 
     def _heads(self, user_ids: Sequence[UUID]) -> Rows:

@@ -160,7 +160,7 @@ async def _connected(
 class Database:
     """A bounded pool of connections.
 
-    Every call ends within the timeout. It may raise DatabaseAway or StatementFailed.
+    Every call ends within `timeout` seconds. It may raise DatabaseAway or StatementFailed.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Database:
         self._pool = pool
         self._pinned = pinned
         self._bridge = bridge
-        self._timeout = timeout
+        self.timeout = timeout
 
     @property
     def in_use(self) -> int:
@@ -228,7 +228,7 @@ class Database:
         self, work: Callable[["PoolConnectionProxy[Row]"], Awaitable[T]]
     ) -> T:
         """Run `work` with one timeout for all: waiting for a connection, opening it, the work."""
-        async with asyncio.timeout(self._timeout) as deadline:
+        async with asyncio.timeout(self.timeout) as deadline:
             connection = await self._pool.acquire()
             try:
                 return await work(connection)

@@ -1,6 +1,6 @@
 """Hook tokens, and the revocations that every process polls."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -8,6 +8,8 @@ import msgspec
 from relay.db.pool import Database
 from relay.db.user_credentials import UserCredential, columns
 from relay.errors import UserGone
+
+LOOK_BACK_SECONDS = 15.0  # for revocations, at least: other processes may have a longer timeout
 
 
 class StoredToken(msgspec.Struct, frozen=True):
@@ -146,12 +148,14 @@ async def touch_tokens(database: Database, tokens: list[UserCredential]) -> None
 async def select_revoked(database: Database, since: datetime | None) -> tuple[list[UUID], datetime]:
     """Tokens and sessions revoked since then, by the database's clock, and its present time.
 
-    The query looks 15 seconds further back, because a revocation gets its time before its commit.
+    The query looks further back, because a revocation gets its time before its commit, and may
+    wait for that as long as the database's timeout.
     """
+    look_back = timedelta(seconds=max(LOOK_BACK_SECONDS, 2 * database.timeout))
     rows = await database.fetch(
         """
         SELECT now() AS at, revoked.id
-        FROM (VALUES (coalesce($1, now()) - interval '15 seconds')) AS horizon (since)
+        FROM (VALUES (coalesce($1, now()) - $2::interval)) AS horizon (since)
         LEFT JOIN LATERAL (
             SELECT token_id AS id FROM tokens WHERE revoked_at > since
             UNION ALL
@@ -159,5 +163,6 @@ async def select_revoked(database: Database, since: datetime | None) -> tuple[li
         ) AS revoked ON true
         """,
         since,
+        look_back,
     )
     return [row["id"] for row in rows if row["id"] is not None], rows[0]["at"]
