@@ -66,17 +66,6 @@ class Refusals:
         """The refusal of a request with these headers, if they could be parsed."""
         request_id = request_id_of(headers)
         self._observer.request_refused(problem.status, problem.code, request_id)
-        return self._refusal(problem, headers, request_id)
-
-    def overloaded(self, retry_after: int) -> bytes:
-        """The response to a connection over the cap, in bytes."""
-        problem = Unavailable(
-            "This process has reached its limit of connections. Try again.",
-            retry_after=retry_after,
-        )
-        return self._refusal(problem, (), request_id_of(())).raw()
-
-    def _refusal(self, problem: Problem, headers: Headers, request_id: str) -> Refusal:
         body = problem.document(request_id)
         answer = [
             (b"content-type", PROBLEM.encode()),
@@ -87,3 +76,11 @@ class Refusals:
             *self._extra_headers(headers),
         ]
         return Refusal(problem, answer, body)
+
+    def overloaded(self, retry_after: int) -> bytes:
+        """The response to a connection over the cap, in bytes."""
+        problem = Unavailable(
+            "This process has reached its limit of connections. Try again.",
+            retry_after=retry_after,
+        )
+        return self.of(problem).raw()

@@ -25,6 +25,7 @@ async def test_a_connection_over_the_cap_gets_503_and_others_are_unaffected(stag
         assert b"retry-after: 1\r\n" in refused
         assert b"application/problem+json" in refused
         assert server.observer.refused == 1
+        assert server.observer.refusals == [503]
         assert server.observer.opened == 1
         await visit.respond()
         visit.leave()
