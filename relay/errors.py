@@ -214,7 +214,7 @@ class Invalid(Problem):
 
 class TooManyConnections(Problem):
     status, code, title = 429, "too_many_connections", "Too many connections"
-    hint = "This user or address has reached its limit of live streams."
+    hint = "This user or address has reached its limit of live streams or downloads."
     retry_after = 10
 
 
@@ -235,8 +235,8 @@ class Unavailable(Problem):
 
 
 class ProcessFull(Unavailable):
-    code, title = "process_full", "Too many streams"
-    hint = "This process has reached its limit of live streams."
+    code, title = "process_full", "Process full"
+    hint = "This process has reached its limit of live streams or downloads."
     retry_after = 10
 
 
