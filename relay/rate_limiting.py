@@ -263,12 +263,12 @@ class Limits:
         """The TATs after these charges. Raises OverLimit if one is known to be over its limit."""
         paid = []
         for charge in charges:
-            interval = charge.rate.interval
-            paid_at = self.allowances.get((charge.limit, charge.key), now) + charge.cost * interval
-            wait = paid_at - charge.rate.burst * interval - now
+            rate, cost = charge.rate, charge.cost
+            owed = self.allowances.get((charge.limit, charge.key), now) - now
+            wait = owed + (cost - rate.burst) * rate.interval
             if wait > ROUNDING_ERROR_SECONDS:
-                raise note_refusal(charge, wait, paid_at - charge.cost * interval - now)
-            paid.append(paid_at)
+                raise note_refusal(charge, wait, owed)
+            paid.append(now + owed + cost * rate.interval)
         return paid
 
     def _paid_at(self, charge: Charge, now: float) -> float:

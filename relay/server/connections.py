@@ -29,8 +29,7 @@ class Connections:
     """Counts connections, and closes those that wait too long for a request.
 
     `keep_alive_timeout`: seconds a connection may wait for a request, the first one's with the
-    handshake of TLS. `nursery` runs the
-    connections, and the jobs of `spawn`.
+    handshake of TLS. `nursery` runs the connections, and the jobs of `spawn`.
     """
 
     def __init__(
