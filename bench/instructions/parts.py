@@ -151,7 +151,7 @@ def place_of_the_user(scene: Scene) -> Call:
     limit = scene.stage.services.publisher.user_limit
 
     async def call() -> None:
-        async with limit.slot(scene.user_id, 1):
+        async with limit.slot(scene.user_id, 1, len(scene.body)):
             pass
 
     return call

@@ -121,7 +121,8 @@ class Settings(MailSettings):
     )  # fmt: skip
     queue_bytes: int = _setting(
         "RELAY_QUEUE_BYTES", size(65_536, 2**32), 64 * 2**20, "bytes",
-        "memory of the events waiting for their commit", shown="64 MiB",
+        "memory of the events waiting for their commit; the bodies they came in may take twice as"
+        " much", shown="64 MiB",
     )  # fmt: skip
 
     # -- retention

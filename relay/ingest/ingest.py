@@ -56,7 +56,7 @@ async def ingest_event(
     PayloadTooLarge, and what `UserConcurrencyLimit.slot` and `Publisher.publish` raise.
     """
     received_at = publisher.journal.now()
-    async with publisher.user_limit.slot(user_id, 1):
+    async with publisher.user_limit.slot(user_id, 1, len(body)):
         event = parse_event(body, received_at, default_id)
         (receipt,) = await publisher.publish(user_id, (event,))
     cursor = f"{receipt.epoch}.{receipt.seq}"
@@ -73,7 +73,7 @@ async def ingest_batch(
 ) -> BatchAccepted:
     """Parse, store and publish an NDJSON batch, all events or none. Raises like `ingest_event`."""
     received_at = publisher.journal.now()
-    async with publisher.user_limit.slot(user_id, lines):
+    async with publisher.user_limit.slot(user_id, lines, len(body)):
         await publisher.parse_budget.spend(lines)
         events = await parse_batch(body, received_at, default_id)
         receipts = await publisher.publish(user_id, events)

@@ -10,6 +10,7 @@ from relay.db.clock import DatabaseClock
 from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.events import Event, NewEvent, Receipt
+from relay.ingest.envelope import MAX_BATCH_BODY_BYTES
 from relay.ingest.fair_queue import UserConcurrencyLimit
 from relay.ingest.parse_budget import ParseBudget
 from relay.observability import metrics
@@ -40,7 +41,9 @@ class Publisher:
         self._hub = hub
         self._backplane = backplane
         self._projector = projector
-        self.user_limit = UserConcurrencyLimit(settings.database_timeout)
+        # A user alone gets half of it, and so can fill the journal's queue. One body always fits.
+        max_bytes = max(2 * settings.queue_bytes, MAX_BATCH_BODY_BYTES)
+        self.user_limit = UserConcurrencyLimit(settings.database_timeout, max_bytes)
         self.parse_budget = ParseBudget()
         self.journal = Journal(
             database,

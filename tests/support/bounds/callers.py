@@ -27,7 +27,7 @@ Callers = Callable[[Relay, str], AbstractAsyncContextManager[Caller]]
 class Row:
     """A bound: a setting, or a constant with its module; and what happens to 64 callers at it.
 
-    `code` is the error code of the refused ones. `metric` is a series that counts them, or
+    `code` is the error code of the refused ones. `metric` is a series that counts them, too, or
     `counted` of them. `patches` are constants that make the bound a small one.
     """
 
@@ -39,7 +39,7 @@ class Row:
     accepted: int = FREE
     success: int = 200
     code: str = "rate_limited"
-    metric: str
+    metric: str = ""
     counted: int | None = None
 
     def __str__(self) -> str:
@@ -60,7 +60,8 @@ class Row:
         """How far each series that counts the refused grows."""
         refused = CALLERS - self.accepted
         counted = refused if self.counted is None else self.counted
-        return {f'relay_problems_total{{code="{self.code}"}}': refused, self.metric: counted}
+        problems = f'relay_problems_total{{code="{self.code}"}}'
+        return {problems: refused, self.metric or problems: counted}
 
 
 async def at_once(caller: Caller) -> Counter[int]:

@@ -1,6 +1,6 @@
 """Kinds of callers of what is bounded at once, and what must stand before they come."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -13,7 +13,7 @@ from relay.channels.channels import MAX_CHANNELS
 from relay.db.pool import connect
 from relay.web.sessions import MAX_SESSIONS
 from tests.support.bounds.callers import CALLERS, FREE, Caller, requests, streams, value
-from tests.support.bounds.rates import LINE, address, batch
+from tests.support.bounds.rates import LINE, address
 from tests.support.client.connection import BROKEN
 from tests.support.client.protocol import head
 from tests.support.databases import begin, statement, until_waiting
@@ -68,21 +68,28 @@ async def held(relay: Relay, url: str, count: int = 1) -> AsyncIterator[Held]:
 
 @asynccontextmanager
 async def queued(
-    accepted: int, lines: int, payload: str, relay: Relay, url: str
+    post: Callable[[User], Awaitable[httpx.Response]], relay: Relay, url: str
 ) -> AsyncIterator[Caller]:
-    """Events whose commits wait until all others were refused."""
+    """Posts of a user, of which `FREE` wait for their commits until all others were refused."""
     async with held(relay, url) as ((user,), release):
         refused: list[int] = []
 
-        async def post(_number: int) -> httpx.Response:
-            answer = await (batch(user, lines) if lines > 1 else user.post(payload=payload))
+        async def call(_number: int) -> httpx.Response:
+            answer = await post(user)
             if answer.is_error:
                 refused.append(answer.status_code)
-            if len(refused) == CALLERS - accepted:
+            if len(refused) == CALLERS - FREE:
                 release.set()
             return answer
 
-        yield requests(post)
+        yield requests(call)
+
+
+async def padded(user: User, size: int) -> httpx.Response:
+    """Post an event whose body is that many bytes, and its payload one."""
+    headers = {"Content-Type": "application/json", **bearer(await user.hook())}
+    body = LINE.strip().ljust(size)
+    return await user.relay.http.post("/api/webhook/cli", content=body, headers=headers)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
-"""The limit on a user's concurrent requests; no user waits for another."""
+"""The limits on a user's concurrent requests and their bodies; no user waits for another."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -19,6 +19,17 @@ from relay.ingest.fair_queue import (
 
 End = Callable[[], None]
 USER, OTHER = uuid4(), uuid4()
+SIZE = 20  # bytes of a body
+MAX_BYTES = 1_000
+
+
+@pytest.fixture
+def user_limit() -> Iterator[UserConcurrencyLimit]:
+    """A limit, of which nothing is left in use."""
+    user_limit = UserConcurrencyLimit(5, MAX_BYTES)
+    yield user_limit
+    assert not user_limit._queues
+    assert user_limit._bytes_left == MAX_BYTES
 
 
 @asynccontextmanager
@@ -30,7 +41,7 @@ async def holding(
 
     async def hold() -> None:
         done = trio.Event()
-        async with user_limit.slot(USER, events):
+        async with user_limit.slot(USER, events, SIZE):
             ends.append(done.set)
             await done.wait()
 
@@ -48,7 +59,7 @@ async def company(user_limit: UserConcurrencyLimit) -> AsyncIterator[None]:
 
     async def publish() -> None:
         while True:
-            async with user_limit.slot(OTHER, 1):
+            async with user_limit.slot(OTHER, 1, SIZE):
                 await trio.sleep(ALONE_AFTER_SECONDS / 2)
 
     async with trio.open_nursery() as nursery:
@@ -58,24 +69,26 @@ async def company(user_limit: UserConcurrencyLimit) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_user_has_bounded_concurrency_and_waiters_are_fifo(autojump_clock: object) -> None:
-    user_limit = UserConcurrencyLimit(timeout=5)
+async def test_a_user_has_bounded_concurrency_and_waiters_are_fifo(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
     async with holding(user_limit, SLOTS + 3) as inside:
         assert len(inside) == SLOTS
         inside[0]()
         await trio.testing.wait_all_tasks_blocked()
         assert len(inside) == SLOTS + 1
-        async with user_limit.slot(OTHER, 1000):
+        async with user_limit.slot(OTHER, 1000, SIZE):
             pass  # no other user waits
 
 
-async def test_an_only_user_has_a_larger_limit(autojump_clock: object) -> None:
-    user_limit = UserConcurrencyLimit(timeout=5)
+async def test_an_only_user_has_a_larger_limit(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
     async with holding(user_limit, 1):
         await trio.sleep(ALONE_AFTER_SECONDS)
         async with holding(user_limit, SLOTS_ALONE + 3) as inside:
             assert len(inside) == SLOTS_ALONE - 1  # and the one from before
-            async with user_limit.slot(OTHER, 1):
+            async with user_limit.slot(OTHER, 1, SIZE):
                 pass  # at once, all the same
             for end in inside[:]:  # what is under way ends; what waits is let in two at a time
                 end()
@@ -87,11 +100,13 @@ async def test_an_only_user_has_a_larger_limit(autojump_clock: object) -> None:
             assert len(inside) == SLOTS_ALONE + 3
 
 
-async def test_a_large_batch_takes_all_places_and_is_not_starved(autojump_clock: object) -> None:
-    user_limit, order = UserConcurrencyLimit(timeout=5), []
+async def test_a_large_batch_takes_all_places_and_is_not_starved(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
+    order: list[str] = []
 
     async def post(name: str, events: int) -> None:
-        async with user_limit.slot(USER, events):
+        async with user_limit.slot(USER, events, SIZE):
             order.append(name)
             await trio.sleep(1)
 
@@ -105,39 +120,40 @@ async def test_a_large_batch_takes_all_places_and_is_not_starved(autojump_clock:
     assert order == ["one", "batch", "small", "small"]
 
 
-async def test_a_waiter_times_out_and_leaves_nothing_behind(autojump_clock: object) -> None:
-    user_limit = UserConcurrencyLimit(timeout=5)
+async def test_a_waiter_times_out_and_leaves_nothing_behind(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
     async with (
         company(user_limit),
         holding(user_limit, 1, events=SLOTS * EVENTS_PER_SLOT) as inside,
     ):
         started = trio.current_time()
         with pytest.raises(JournalFull):
-            async with user_limit.slot(USER, 1):
+            async with user_limit.slot(USER, 1, SIZE):
                 raise AssertionError("no turn was free")
         assert trio.current_time() - started == 5
         with trio.move_on_after(1):
-            async with user_limit.slot(USER, 1):
+            async with user_limit.slot(USER, 1, SIZE):
                 raise AssertionError("no turn was free")
         inside[0]()
         await trio.testing.wait_all_tasks_blocked()
-        async with user_limit.slot(USER, 1):
+        async with user_limit.slot(USER, 1, SIZE):
             pass
-    assert not user_limit._queues
 
 
-async def test_a_cancelled_waiter_passes_its_place_on(autojump_clock: object) -> None:
-    user_limit = UserConcurrencyLimit(timeout=5)
+async def test_a_cancelled_waiter_passes_its_place_on(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
     async with holding(user_limit, SLOTS) as inside, trio.open_nursery() as nursery:
         got = trio.Event()
 
         async def wait(scope: trio.CancelScope) -> None:
             with scope:
-                async with user_limit.slot(USER, 1):
+                async with user_limit.slot(USER, 1, SIZE):
                     raise AssertionError("it was cancelled")
 
         async def wait_behind() -> None:
-            async with user_limit.slot(USER, 1):
+            async with user_limit.slot(USER, 1, SIZE):
                 got.set()
 
         scope = trio.CancelScope()
@@ -148,4 +164,22 @@ async def test_a_cancelled_waiter_passes_its_place_on(autojump_clock: object) ->
         inside[0]()
         scope.cancel()  # admitted or not, it does not keep the turn
         await got.wait()
-    assert not user_limit._queues
+
+
+async def test_bodies_of_a_user_take_as_much_as_is_left_to_all(
+    autojump_clock: object, user_limit: UserConcurrencyLimit
+) -> None:
+    half = MAX_BYTES // 2
+    async with holding(user_limit, half // SIZE) as inside:
+        assert len(inside) == SLOTS  # the others wait, and count as well
+        started = trio.current_time()
+        with pytest.raises(JournalFull):
+            async with user_limit.slot(USER, 1, 1):
+                raise AssertionError("there was no room")
+        assert trio.current_time() == started
+        async with user_limit.slot(OTHER, 1, half):
+            with pytest.raises(JournalFull):
+                async with user_limit.slot(uuid4(), 1, 1):
+                    raise AssertionError("there was no room")
+        async with user_limit.slot(uuid4(), 1, 1):
+            pass
