@@ -38,7 +38,8 @@ MIN_POLL_INTERVAL = 0.1  # seconds between two polls at least, however often `po
 RETRY_INTERVAL = 0.2  # seconds after a failed poll: all requests are refused until one succeeds
 TOUCH_INTERVAL = 45.0  # seconds between two updates of a credential's last use
 STREAM_TOUCH_INTERVAL = 60.0  # seconds between two updates for the credentials of open streams
-MAX_TOUCHED = 1_000  # of a kind after one poll, because the next waits for them; the others follow
+MAX_TOUCHED = 1_000  # of a kind after one poll; the others follow after the next
+TOUCH_SECONDS = 1.0  # for these: the next poll waits for them, and what was not stored follows
 MAX_CACHED_CREDENTIALS = 20_000  # about 1 KiB each; past it the oldest are evicted
 
 log = structlog.get_logger("relay.auth.credentials")
@@ -246,7 +247,8 @@ class CredentialStore:
                 for credential_id in ids:
                     self.end_here(credential_id)
                 self._revocations.note_success(polled_at)
-                await self._store_uses()
+                with trio.move_on_after(TOUCH_SECONDS):
+                    await self._store_uses()
                 metrics.database_away.set(0)
                 if outage:
                     log.warning("database_back")
