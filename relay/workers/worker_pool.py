@@ -185,12 +185,16 @@ class WorkerPool:
         return worker
 
     async def _ensure_spare(self) -> None:
+        """Have a spare, if one can be made: without it the next replacement takes longer."""
         async with self._spare_lock:
             if self._spare is None:
-                self._spare = await self._spawn_worker()
+                try:
+                    self._spare = await self._spawn_worker()
+                except WorkerFailed as error:
+                    log.error("no_spare", reason=str(error))
 
     async def _spawn_worker(self) -> Worker:
-        """Start a process that waits for its configuration."""
+        """Start a process that waits for its configuration. Raises WorkerFailed."""
         taken = {worker.mark for worker in self._workers}
         worker = Worker(next(n for n in range(len(taken) + 1) if n not in taken))
         self._workers.add(worker)

@@ -82,16 +82,20 @@ class Worker:
     ) -> None:
         """Start the process, read its reports, and wait for its end. Kills it if cancelled.
 
-        A serving worker is killed after `silence` seconds without a report.
+        A serving worker is killed after `silence` seconds without a report. Raises WorkerFailed if
+        no process can be made: the system has no room for one, or the program is being replaced.
         """
         with trio.CancelScope(shield=True):  # a cancelled start could leave an unknown process
-            process = await trio.lowlevel.open_process(
-                [*command, f"--mark={self.mark}"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=descriptors,
-                env=environ,
-            )
+            try:
+                process = await trio.lowlevel.open_process(
+                    [*command, f"--mark={self.mark}"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    pass_fds=descriptors,
+                    env=environ,
+                )
+            except (OSError, RuntimeError) as error:  # the latter if there is no thread to make it
+                raise WorkerFailed(f"no process could be made: {error}") from error
         self._process = process
         if self.terminated:  # while the process was made
             self.terminate()

@@ -4,94 +4,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 
 from relay.workers import worker_pool
-from relay.workers.protocol import HEARTBEAT_INTERVAL, WorkerConfig
-from relay.workers.slots import WorkerSlot
-from relay.workers.worker_pool import WorkerPool
+from relay.workers.protocol import HEARTBEAT_INTERVAL
 from relay.workers.worker_process import Worker, WorkerFailed
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 from tests.support.scripts import stand_in_worker as stand_in
+from tests.support.stand_in_service import Service
 
 SILENCE = 5.0  # seconds between two signs of life, counted in looks of one BEAT each
-
-
-class Service:
-    """A crew of two, what its workers do from now on, and what is logged of it."""
-
-    def __init__(self, folder: Path, log: list[MutableMapping[str, Any]]) -> None:
-        self._folder = folder
-        self._log = log
-        self._reload, self._reloads = trio.open_memory_channel[None](1)
-        (folder / "metrics").mkdir()
-        self.does(1, "serve")
-        self.does(2, "serve")
-
-    def does(self, number: int, what: str) -> None:
-        (self._folder / str(number)).write_text(what)
-
-    def let(self) -> None:
-        (self._folder / "let").touch()
-
-    def received(self, number: int) -> str:
-        file = self._folder / f"{number} received"
-        return file.read_text() if file.exists() else ""
-
-    def pool(self, start_timeout: float = PATIENCE, silence: float = PATIENCE) -> WorkerPool:
-        slots = [
-            WorkerSlot(WorkerConfig(n, {}, [], [], [], "", "", "", (), "", None)) for n in (1, 2)
-        ]
-        command = (sys.executable, str(stand_in.__file__), str(self._folder))
-        metrics = str(self._folder / "metrics")
-        return WorkerPool(
-            slots,
-            command,
-            [],
-            metrics,
-            grace=PATIENCE,
-            silence=silence,
-            start_timeout=start_timeout,
-        )
-
-    @asynccontextmanager
-    async def at_work(self, **times: float) -> AsyncIterator[WorkerPool]:
-        """All serve; in the end they are asked to end, and do."""
-        pool = self.pool(**times)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pool.run)
-            with trio.fail_after(PATIENCE):
-                await pool.all_serve.wait()
-            nursery.start_soon(pool.reload_on, self._reloads)
-            yield pool
-            with trio.fail_after(PATIENCE):
-                await pool.end()
-            nursery.cancel_scope.cancel()
-
-    def renew(self) -> None:
-        self._reload.send_nowait(None)
-
-    def logged(self, event: str, **fields: Any) -> list[MutableMapping[str, Any]]:
-        return [
-            line for line in self._log if line["event"] == event and fields.items() <= line.items()
-        ]
-
-    async def says(self, event: str, times: int = 1, **fields: Any) -> None:
-        await eventually(lambda: len(self.logged(event, **fields)) >= times)
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with capture_logs() as log:
-        yield Service(tmp_path, log)
 
 
 async def test_a_reload_replaces_all_workers(service: Service) -> None:
