@@ -65,8 +65,8 @@ class Presence:
             while True:
                 now = trio.current_time()
                 with self._failures.attempt():
-                    if (changed := self._counts.changed()) or now >= read_at:
-                        await self._write(changed)
+                    if (report := self._counts.next_report()) or now >= read_at:
+                        await self._write(report)
                     if now >= read_at:
                         await self._read(now)
                         read_at = now + READ_INTERVAL
@@ -78,11 +78,11 @@ class Presence:
             with trio.move_on_after(LEAVE_TIMEOUT_SECONDS, shield=True):
                 await self._delete()
 
-    async def _write(self, changed: dict[UUID, int]) -> None:
-        known = await write_presence(self._database, self._process_id, changed)
+    async def _write(self, report: dict[UUID, int]) -> None:
+        known = await write_presence(self._database, self._process_id, report)
         if not known:  # the first write, or Postgres crashed, or our row expired and was deleted
             self._counts.forget()
-        self._counts.note(changed)
+        self._counts.note(report)
 
     async def _read(self, now: float) -> None:
         self._heard.clear()

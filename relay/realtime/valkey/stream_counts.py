@@ -93,30 +93,30 @@ class StreamCounts:
             if trio.current_time() >= rewrite_at:
                 self._reported.forget()
                 rewrite_at = trio.current_time() + REWRITE_INTERVAL
-            written = {
-                user_id: streams
-                for user_id, streams in self._reported.changed().items()
-                if self._write(user_id, streams)
-            }
-            self._reported.note(written)
+            for user_id, streams in self._reported.next_report().items():
+                self._write(user_id, streams)
             await trio.sleep(WRITE_INTERVAL)
 
-    def _write(self, user_id: UUID, streams: int) -> bool:
+    def _write(self, user_id: UUID, streams: int) -> None:
+        """Write a user's number. Until the node has accepted it, it is part of the next report."""
         names, field = self._names.of_user(user_id), self._process_id.bytes
         connection = self._nodes.connection_of(names.slot)
         if connection is None:
-            return False
-        if streams:
-            connection.send(pack(b"HSET", names.streams, field, b"%d" % streams), self._check)
-            connection.send(pack(b"EXPIRE", names.streams, b"%d" % EXPIRY_SECONDS), self._check)
-        else:
-            connection.send(pack(b"HDEL", names.streams, field), self._check)
-        return True
+            return
 
-    def _check(self, reply: Reply) -> None:
-        """Write everything again after a refusal: a slot that moves is elsewhere then."""
-        if isinstance(reply, hiredis.ReplyError):
-            self._reported.forget()
+        def note(reply: Reply) -> None:
+            if not isinstance(reply, hiredis.ReplyError):  # as one is while a slot moves
+                self._reported.note({user_id: streams})
+
+        if streams:
+            connection.send(pack(b"HSET", names.streams, field, b"%d" % streams), note)
+            connection.send(pack(b"EXPIRE", names.streams, b"%d" % EXPIRY_SECONDS), _ignore)
+        else:
+            connection.send(pack(b"HDEL", names.streams, field), note)
+
+
+def _ignore(_reply: Reply) -> None:
+    """Take the answer to a command that each rewrite repeats."""
 
 
 def _numbers(reply: dict[bytes, bytes]) -> dict[UUID, int]:

@@ -1,7 +1,8 @@
 """Counts of remote streams are a few seconds late at most, whatever happens to their tables."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,12 +13,13 @@ from relay.db import presence as stored
 from relay.db.pool import Database, open_database
 from relay.db.presence import ALIVE_SECONDS, select_others, write_presence
 from relay.db.retention import sweep
+from relay.errors import DatabaseAway
 from relay.realtime.hub import Hub
 from relay.realtime.presence import Presence
 from tests.support.backplanes import kept_alive, without_pauses
 from tests.support.databases import database_of
 from tests.support.hub_events import a_hub
-from tests.support.patience import PATIENCE, eventually
+from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
 
 ME, YOU = uuid4(), uuid4()
 
@@ -96,6 +98,26 @@ async def test_counts_return_after_a_crash_emptied_the_tables(
                     await trio.sleep(0.05)
             await eventually(lambda: presence.streams_elsewhere(YOU) == 1)
     assert await rows(database) == (0, 0)  # they have left
+
+
+async def test_a_number_whose_answer_was_lost_does_not_outlive_its_stream(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = a_hub()
+    stream = ExitStack()
+    stream.enter_context(hub.subscribe(ME, uuid4(), "here"))
+
+    async def write_unheard(*given: Any) -> bool:
+        await write_presence(*given)
+        stream.close()
+        monkeypatch.setattr("relay.realtime.presence.write_presence", write_presence)
+        raise DatabaseAway()
+
+    monkeypatch.setattr("relay.realtime.presence.write_presence", write_unheard)
+    async with running(database, hub):
+        with trio.fail_after(PATIENCE):
+            while await rows(database) != (1, 0):  # noqa: ASYNC110 - nothing is sent
+                await trio.sleep(LOOK_EVERY)
 
 
 async def test_unconfirmed_counts_expire(database: Database) -> None:
