@@ -47,6 +47,7 @@ class Inbox:
         "_closing",
         "_epoch",
         "_events",
+        "_interrupted",
         "_offered",
         "_position",
         "_scope",
@@ -64,6 +65,7 @@ class Inbox:
         self._offered = _ANY_SEQ
         self._events: list[EncodedEvent] = []
         self._bytes = 0
+        self._interrupted = False  # since the last `take`
         self._wake_up: trio.Event | None = None  # while the reader waits
         self._write_now: DirectWrite | None = None
         self._closing: Close | None = None
@@ -162,7 +164,8 @@ class Inbox:
         self._fire(Trigger.MISS)
 
     def interrupt(self) -> None:
-        """Make `take` return: the reader has something else to send."""
+        """Make `take` return, now or when it is called: the reader has something else to send."""
+        self._interrupted = True
         if self._state is RESTING:
             self._fire(_WAKE)
 
@@ -220,7 +223,7 @@ class Inbox:
         Returns none if the reader is behind or falls behind meanwhile, or is interrupted. After
         `end` it waits until it is cancelled.
         """
-        if not (self._events or self._state is BEHIND):
+        if not (self._events or self._interrupted or self._state is BEHIND):
             self._fire(_REST)
             self._wake_up = trio.Event()
             try:
@@ -229,6 +232,7 @@ class Inbox:
                 self._wake_up = None
                 if self._state is RESTING:
                     self._fire(_WAKE)
+        self._interrupted = False
         return self._drain()
 
     # -- the queue and the state

@@ -166,10 +166,11 @@ async def _send_snapshot(
 
 
 async def _send_tasks(transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed) -> None:
-    """Send the tasks that have changed."""
+    """Send the tasks that have changed, with the checks for each as in `_write`."""
     for message in feed.take():
         await _wait_until_current(transport, inbox, viewer)
         await transport.send_message("task", message)
+        await _keep_alive(transport, inbox)
 
 
 async def _follow(
@@ -180,7 +181,7 @@ async def _follow(
         if inbox.behind:
             await _catch_up(transport, inbox, viewer, journal)
         await _keep_alive(transport, inbox)
-        while feed is not None and feed.has_changes:
+        if feed is not None and feed.has_changes:  # once: events have their turn before the next
             await _send_tasks(transport, inbox, viewer, feed)
         events: list[EncodedEvent] = []
         with trio.move_on_at(min(transport.next_heartbeat_at(), transport.idle_deadline())):

@@ -1,6 +1,7 @@
 """Connections under every interleaving of a model, and their own ends."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
 from relay.realtime.stream_connection import Viewer, find_start, run_connection
+from relay.realtime.task_feeds import TaskFeed
 from tests.support.examples import examples
 from tests.support.hub_events import (
     EPOCH,
@@ -103,6 +105,54 @@ async def test_an_event_of_another_epoch_ends_the_stream_only_if_the_journal_has
             hub.publish(user, a_batch(2))
             await trio.testing.wait_all_tasks_blocked()
             assert [seq for seq, _ in transport.seen if isinstance(seq, int)] == [2][renewed:]
+            nursery.cancel_scope.cancel()
+
+
+class EmptySnapshot:
+    """That of a user without tasks."""
+
+    revision = 0
+
+    async def next_messages(self) -> list[bytes]:
+        return []
+
+
+class SlowLine(FakeTransport):
+    """A line on which no task is sent before it has changed again. Meanwhile `then` is called."""
+
+    def __init__(self, change: Callable[[], None], *then: Callable[[], object]) -> None:
+        super().__init__(quick=False)
+        self._change = change
+        self._then = list(then)
+
+    async def send_message(self, kind: str, body: bytes) -> None:
+        await self._write((kind, {}))
+        if self._then:
+            self._then.pop(0)()
+            self._change()
+
+
+async def test_events_have_their_turn_while_tasks_change_faster_than_they_are_sent() -> None:
+    user, hub = USERS[0], a_hub()
+    viewer = Viewer(a_credential(user), None, known_revocations())
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        feed = TaskFeed(inbox, EmptySnapshot())  # type: ignore[arg-type]
+        transport = SlowLine(
+            lambda: feed.put("build", b"{}"),
+            lambda: hub.publish(user, a_batch(1)),
+            lambda: hub.publish(user, a_batch(2, 3)),
+            lambda: None,  # no event: the change that comes is sent without one
+            lambda: hub.publish(user, a_batch(4)),
+        )
+        position = locate(Start(), StreamHead(EPOCH, 1, 0))
+        async with trio.open_nursery() as nursery:
+            parts: Any = (transport, inbox, viewer, position, FakeJournal({user: Stream()}), feed)
+            nursery.start_soon(run_connection, *parts)
+            await trio.testing.wait_all_tasks_blocked()
+            feed.put("build", b"{}")
+            await trio.testing.wait_all_tasks_blocked()
+            seen = [kind for kind, _ in transport.seen]
+            assert seen == ["hello", "task", 1, "task", 2, 3, "task", "task", 4, "task"]
             nursery.cancel_scope.cancel()
 
 

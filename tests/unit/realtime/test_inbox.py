@@ -7,7 +7,7 @@ from trio.testing import wait_all_tasks_blocked
 from relay.realtime.inbox import Inbox
 from relay.realtime.inbox_states import TRANSITIONS, InboxState, Trigger
 from tests.support.hub_events import a_batch
-from tests.support.inboxes import ACTS, in_state, offer, resting
+from tests.support.inboxes import ACTS, in_state, offer, resting, take
 
 
 @pytest.mark.parametrize("trigger", ACTS)
@@ -49,6 +49,23 @@ async def test_a_reader_waits_until_an_event_or_its_deadline(
         scope.cancel()
         await inbox.take()
     assert (scope.cancelled_caught, inbox.state) == (True, InboxState.BUSY)
+
+
+async def test_a_reader_that_is_interrupted_returns_from_its_wait_or_does_not_begin_one(
+    nursery: trio.Nursery, inbox: Inbox
+) -> None:
+    inbox.interrupt()  # while it is busy
+    with trio.fail_after(0):
+        assert await take(inbox) == []
+    inbox.interrupt()
+    offer(inbox, a_batch(1))
+    assert await take(inbox) == [1]
+    taken = await resting(nursery, inbox)
+    inbox.interrupt()
+    await wait_all_tasks_blocked()
+    assert (inbox.state, taken) == (InboxState.BUSY, [])
+    await resting(nursery, inbox)  # each counts once
+    nursery.cancel_scope.cancel()
 
 
 def test_every_state_is_reachable_and_only_the_journal_leads_back_to_live() -> None:
