@@ -5,7 +5,7 @@ tasks their users have. Only for a reader that is further behind all tasks of it
 at.
 """
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -67,17 +67,12 @@ async def each_change(
     database: Database,
     seen: Mapping[UUID, int],
     changed: Mapping[UUID, Changed],
-    lease_holders: Collection[UUID],
-    *,
-    leases_since: datetime | None,
+    leases_since: Mapping[UUID, datetime],
     leases_until: datetime,
 ) -> AsyncGenerator[list[ChangedTask], None]:
-    """The tasks of `changed` users with a later revision than the one seen, and those of
-    `lease_holders` that were lost between two times. They come in parts, each read when it is asked
-    for.
-
-    `leases_since` is the end of the look before; None looks ten seconds back, which is before the
-    snapshot of a reader that has just come.
+    """The tasks of `changed` users with a later revision than the one seen, and those that were
+    lost between a user's time in `leases_since` and `leases_until`. They come in parts, each read
+    when it is asked for.
     """
     after: tuple[UUID, str] | None = _BEFORE_ALL
     named = [(user, one) for user, (_, task_ids) in changed.items() for one in task_ids or ()]
@@ -87,8 +82,8 @@ async def each_change(
             _CHANGES,
             unnamed,
             [seen[user_id] for user_id in unnamed],
-            list(lease_holders),
-            leases_since,
+            list(leases_since),
+            list(leases_since.values()),
             leases_until,
             *after,
             MAX_READ_BYTES,
@@ -120,8 +115,6 @@ _REVISIONS = """
     ) changed ON true
 """
 
-_SINCE = "coalesce($4::timestamptz, $5::timestamptz - interval '10 seconds')"
-
 _CHANGED = f"""
     SELECT t.*, {BYTES}, false AS ran_out
     FROM unnest($1::uuid[], $2::bigint[]) AS asked (user_id, seen)
@@ -138,10 +131,11 @@ _CHANGED = f"""
     WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text)
     UNION ALL
     SELECT t.*, {BYTES}, true AS ran_out
-    FROM unnest($3::uuid[]) AS asked (user_id) JOIN tasks t ON t.user_id = asked.user_id
+    FROM unnest($3::uuid[], $4::timestamptz[]) AS asked (user_id, since)
+    JOIN tasks t ON t.user_id = asked.user_id
     WHERE (t.user_id, t.task_id) > ($6::uuid, $7::text) AND {HAS_LEASE}
-        AND {LEASE_ENDS} < $5 AND {LEASE_ENDS} + {OUTAGES} >= {_SINCE}
-        AND {LEASE_ENDS_EXACTLY} BETWEEN {_SINCE} AND $5
+        AND {LEASE_ENDS} < $5::timestamptz AND {LEASE_ENDS} + {OUTAGES} >= asked.since
+        AND {LEASE_ENDS_EXACTLY} BETWEEN asked.since AND $5
 """
 
 # A task may be in both halves. The lease half comes first, so if a part ends between the two, the

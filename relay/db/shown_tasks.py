@@ -4,6 +4,7 @@ Parts of statements in which `t` is a task and $1 its user.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -45,8 +46,9 @@ class StoredTaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Present(NamedTuple):
-    """Where a user's tasks hold, and how many there are in each state."""
+    """Where a user's tasks hold, at which time, and how many there are in each state."""
 
+    at: datetime
     cursor: Cursor
     revision: int
     counts: dict[str, int]
@@ -61,6 +63,7 @@ def present(rows: Sequence[Row]) -> Present:
         raise UserGone()
     first = rows[0]
     return Present(
+        first["at"],
         Cursor(first["epoch"], first["projected"]),
         first["at_revision"],
         {} if first["counts"] is None else _decode_counts(first["counts"]),
@@ -70,7 +73,7 @@ def present(rows: Sequence[Row]) -> Present:
 # The position, the counts and the tasks belong together, so they are read in one statement.
 PRESENT = f"""
     present AS MATERIALIZED (
-        SELECT u.epoch, coalesce(p.seq, u.oldest_seq - 1) AS projected,
+        SELECT now() AS at, u.epoch, coalesce(p.seq, u.oldest_seq - 1) AS projected,
             coalesce(p.revision, 0) AS at_revision,
             (
                 SELECT json_object_agg(c.shown_state, c.tasks)::text FROM (

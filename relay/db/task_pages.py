@@ -1,6 +1,7 @@
 """Reads stored tasks for people, as of one snapshot."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,10 +22,11 @@ _AFTER_ALL = 2**63 - 1  # a seq
 class StoredTaskPage(msgspec.Struct, frozen=True):
     """Tasks of one snapshot, those with the latest events first.
 
-    `cursor` is where in the stream they hold. `counts` are of all tasks that are not hidden.
-    `is_cut`: more tasks follow.
+    `at` is the database's time, by which leases have run out, and `cursor` where in the stream they
+    hold. `counts` are of all tasks that are not hidden. `is_cut`: more tasks follow.
     """
 
+    at: datetime
     cursor: Cursor
     revision: int
     counts: dict[str, int]
@@ -79,10 +81,10 @@ async def select_snapshot(database: Database, user_id: UUID, part: SnapshotPart)
 
 def _page(rows: Sequence[Row]) -> StoredTaskPage:
     """Raises UserGone."""
-    at = present(rows)
+    common = present(rows)
     tasks = [view_of(row) for row in rows if row["task_id"] is not None]
     is_cut = bool(tasks) and rows[0]["found"] > len(tasks)
-    return StoredTaskPage(at.cursor, at.revision, at.counts, tasks, is_cut)
+    return StoredTaskPage(*common, tasks, is_cut)
 
 
 def _latest(tasks: str, *, most: str, most_bytes: str) -> str:

@@ -8,7 +8,6 @@ change is encoded once for all streams of the user.
 
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -43,6 +42,7 @@ class Snapshot:
     ) -> None:
         self.cursor = first.cursor
         self._failures = failures
+        self.at = first.at
         self.revision = first.revision
         self._database = database
         self._user_id = user_id
@@ -75,11 +75,13 @@ class TaskFeed:
     """The tasks for one stream: the snapshot, then the latest message of each that changed.
 
     `seen` is the revision up to which the stream has the changes, or has them waiting.
+    `leases_seen` is the database's time up to which it has the tasks whose lease has run out.
     """
 
     def __init__(self, inbox: Inbox, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.seen = snapshot.revision
+        self.leases_seen = snapshot.at
         self._inbox = inbox
         self._changed: dict[str, bytes] = {}
         self._bytes = 0
@@ -149,7 +151,6 @@ class TaskFeeds:
         self._hub = hub
         self._by_user: dict[UUID, set[TaskFeed]] = {}
         self._new_seqs: dict[UUID, int] = {}  # by user: the seq that the tasks should hold
-        self._leases_checked_at: datetime | None = None
         self._leases_due_at = 0.0  # trio's time
         self._woken = trio.Event()
         self._failures = WorkFailures(
@@ -201,7 +202,6 @@ class TaskFeeds:
             self._woken = trio.Event()
             began = trio.current_time()
             if not self._by_user:
-                self._leases_checked_at = None
                 self._leases_due_at = began + POLL_INTERVAL_SECONDS
                 continue
             self._failures.begin_attempt()
@@ -216,29 +216,33 @@ class TaskFeeds:
         behind, self._new_seqs = self._new_seqs, {}
         with trio.move_on_after(CATCH_UP_SECONDS):
             await self._projector.catch_up_all(behind)
-        asked = {user: min(feed.seen for feed in feeds) for user, feeds in self._by_user.items()}
+        present = {user: list(feeds) for user, feeds in self._by_user.items()}
+        seen = {user: min([feed.seen for feed in feeds]) for user, feeds in present.items()}
+        leases_seen = {
+            user: min([feed.leases_seen for feed in feeds]) for user, feeds in present.items()
+        }
         began = trio.current_time()
         leases_are_due = began >= self._leases_due_at
-        revisions = await select_revisions(self._database, asked)
+        revisions = await select_revisions(self._database, seen)
         changes = each_change(
             self._database,
-            asked,
+            seen,
             revisions.changed,
-            asked if leases_are_due else (),
-            leases_since=self._leases_checked_at,
+            leases_since=leases_seen if leases_are_due else {},
             leases_until=revisions.at,
         )
         async with aclosing(changes):
             async for part in changes:
                 self._put(part)
-        if leases_are_due:
-            self._leases_checked_at = revisions.at
-            self._leases_due_at = began + POLL_INTERVAL_SECONDS
+        # one that came meanwhile may have missed a part: the next pass looks for it again
         for user_id, (revision, _) in revisions.changed.items():
-            for feed in self._by_user.get(user_id, ()):
-                # one that came meanwhile with an older snapshot is served by the next pass
-                if asked[user_id] <= feed.seen < revision:
-                    feed.seen = revision
+            for feed in present[user_id]:
+                feed.seen = revision
+        if leases_are_due:
+            for feeds in present.values():
+                for feed in feeds:
+                    feed.leases_seen = revisions.at
+            self._leases_due_at = began + POLL_INTERVAL_SECONDS
 
     def _put(self, changes: list[ChangedTask]) -> None:
         """Give changes to the streams that have not seen them."""

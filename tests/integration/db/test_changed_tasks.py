@@ -1,7 +1,7 @@
 """A reader of changes finds the tasks that have changed by their keys, whatever changed them."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -61,9 +61,7 @@ async def changes(
 ) -> list[ChangedTask]:
     moment = datetime.now(UTC)
     found: list[ChangedTask] = []
-    async for part in each_change(
-        database, seen, changed, (), leases_since=moment, leases_until=moment
-    ):
+    async for part in each_change(database, seen, changed, {}, moment):
         found += part
     return found
 
@@ -118,6 +116,24 @@ async def task_ids_after(database: Database, user_id: UUID, seen: int) -> list[s
     return None if task_ids is None else list(task_ids)
 
 
+async def test_the_tasks_that_were_lost_are_those_since_a_time_of_each_user(
+    database_url: str,
+) -> None:
+    async with database_of(database_url) as database:
+        # the lease of one task ended about a day ago, that of the other about two days ago
+        columns = {"lease_s": "60", "last_at": "now() - n * interval '1 day'"}
+        one, other = [await store_tasks(database, 2, **columns) for _ in range(2)]
+        now = datetime.now(UTC)
+        since = {one: now - timedelta(days=1.5), other: now - timedelta(days=2.5)}
+        found = [lost async for part in each_change(database, {}, {}, since, now) for lost in part]
+        assert sorted((lost.user_id, lost.task_id) for lost in found) == sorted(
+            [(one, "t00"), (other, "t00"), (other, "t01")]
+        )
+        assert {(lost.revision, lost.view and lost.view.state) for lost in found} == {
+            (None, "lost")
+        }
+
+
 async def test_a_change_reads_no_more_rows_of_a_user_with_many_tasks(database_url: str) -> None:
     async with database_of(database_url) as database:
         user_id = await store_tasks(database, 3)
@@ -129,7 +145,7 @@ async def test_a_change_reads_no_more_rows_of_a_user_with_many_tasks(database_ur
         now = datetime.now(UTC)
         answer = await database.fetchval(
             f"EXPLAIN (ANALYZE, FORMAT JSON) {changed_tasks._CHANGES}",
-            *([], [], [], now, now, UUID(int=0), "", 10**6, [user_id], ["t02"], [3]),
+            *([], [], [], [], now, UUID(int=0), "", 10**6, [user_id], ["t02"], [3]),
         )
         (explained,) = msgspec.json.decode(answer)
         assert 1 <= most_rows(explained["Plan"]) <= 10

@@ -1,7 +1,7 @@
 """What streams that ask for tasks are sent, with the changes that come at an awkward moment."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,13 +10,14 @@ import pytest
 import trio
 
 from relay.db import changed_tasks, task_pages
+from relay.db.changed_tasks import ChangedTask
 from relay.db.pool import Database
 from relay.projection.projector import Projector
 from relay.realtime import task_feeds
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
-from relay.realtime.task_feeds import TaskFeed, TaskFeeds
+from relay.realtime.task_feeds import Snapshot, TaskFeed, TaskFeeds
 from tests.support.databases import database_of
 from tests.support.hub_events import a_hub
 from tests.support.patience import LOOK_EVERY, PATIENCE, eventually
@@ -32,10 +33,15 @@ class Stage:
         self.user_id = user_id
         self._hub = hub
 
+    async def snapshot(self) -> Snapshot:
+        return await self.feeds.read_snapshot(self.user_id, 1)
+
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[tuple[Inbox, TaskFeed]]:
-        """A stream that asks for tasks, with its snapshot unsent."""
-        snapshot = await self.feeds.read_snapshot(self.user_id, 1)
+    async def stream(
+        self, snapshot: Snapshot | None = None
+    ) -> AsyncIterator[tuple[Inbox, TaskFeed]]:
+        """A stream that asks for tasks, with its snapshot unsent: a new one unless it is given."""
+        snapshot = snapshot or await self.snapshot()
         with (
             self._hub.subscribe(self.user_id, uuid4(), "192.0.2.1") as inbox,
             self.feeds.subscribe(inbox, snapshot) as feed,
@@ -49,6 +55,10 @@ class Stage:
             f"UPDATE tasks SET revision = revision + 1, {columns}"
         )
         self.feeds.touch(self.user_id)
+
+    async def end_leases(self) -> None:
+        """Have the leases of all tasks, of 60 s, end now."""
+        await self.database.execute("UPDATE tasks SET last_at = now() - interval '60 seconds'")
 
 
 @asynccontextmanager
@@ -94,10 +104,63 @@ async def test_a_lease_that_ends_after_the_snapshot_and_before_the_first_look_is
     ):
         ((control,),) = await controls(feed)
         assert states(control["tasks"]) == {"t00": "running"}
-        # the lease of 60 s ended five seconds ago, and nothing has looked since
-        await set_up.database.execute("UPDATE tasks SET last_at = now() - interval '65 seconds'")
+        await set_up.end_leases()
         nursery.start_soon(set_up.feeds.run)
         assert [task["state"] for task in await changes(feed)] == ["lost"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lease_whose_end_is_sent_to_others_while_a_stream_opens_is_sent_to_it_too(
+    database_url: str,
+) -> None:
+    async with (
+        stage(database_url, 1, lease_s="60") as set_up,
+        trio.open_nursery() as nursery,
+        set_up.stream() as (_inbox, feed),
+    ):
+        nursery.start_soon(set_up.feeds.run)
+        snapshot = await set_up.snapshot()  # its answer is on the way
+        await set_up.end_leases()
+        assert [task["state"] for task in await changes(feed)] == ["lost"]
+        async with set_up.stream(snapshot) as (_inbox, newcomer):
+            ((control,),) = await controls(newcomer)
+            assert states(control["tasks"]) == {"t00": "running"}
+            assert [task["state"] for task in await changes(newcomer)] == ["lost"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_that_opens_in_the_middle_of_a_look_gets_what_it_missed_of_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed_tasks, "MAX_READ_BYTES", 2_500)  # three small tasks
+    begun, go = trio.Event(), trio.Event()
+
+    async def each_change(*given: Any, **times: Any) -> AsyncGenerator[list[ChangedTask], None]:
+        async with aclosing(changed_tasks.each_change(*given, **times)) as parts:
+            async for part in parts:
+                yield part
+                begun.set()
+                await go.wait()
+
+    monkeypatch.setattr(task_feeds, "each_change", each_change)
+    expected = dict.fromkeys([f"t{number:02}" for number in range(8)], "new")
+    async with (
+        stage(database_url, 8) as set_up,
+        trio.open_nursery() as nursery,
+        set_up.stream() as (_inbox, feed),
+    ):
+        await set_up.change("message = 'old'")
+        snapshot = await set_up.snapshot()
+        await set_up.change("message = 'new'")
+        nursery.start_soon(set_up.feeds.run)
+        with trio.fail_after(PATIENCE):
+            await begun.wait()
+        async with set_up.stream(snapshot) as (_inbox, newcomer):
+            go.set()
+            for one in (feed, newcomer):
+                latest: dict[str, str] = {}
+                while latest != expected:
+                    latest |= {task["task_id"]: task["message"] for task in await changes(one)}
         nursery.cancel_scope.cancel()
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -111,7 +112,7 @@ async def test_an_event_of_another_epoch_ends_the_stream_only_if_the_journal_has
 class EmptySnapshot:
     """That of a user without tasks."""
 
-    revision = 0
+    at, revision = datetime.now(UTC), 0
 
     async def next_messages(self) -> list[bytes]:
         return []
