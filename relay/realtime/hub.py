@@ -102,10 +102,10 @@ class Hub:
 
     def _leave(self, address: str) -> None:
         self._count -= 1
-        self._check_drained()
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+        self._check_drained()
 
     @contextmanager
     def subscribe(self, user_id: UUID, credential_id: UUID, address: str) -> Iterator[Inbox]:

@@ -33,7 +33,8 @@ class LookFindings:
 
     def note_named(self, user_id: UUID, last_seq: int) -> None:
         """Note that a notification names events up to this seq."""
-        if self._found and last_seq >= self._found.get(user_id, (last_seq + 1, 0.0))[0]:
+        found = self._found.get(user_id)
+        if found is not None and last_seq >= found[0]:
             del self._found[user_id]
 
     def count(self) -> None:

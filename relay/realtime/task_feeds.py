@@ -34,17 +34,20 @@ MAX_WAITING_BYTES = 2**24
 
 
 class Snapshot:
-    """The tasks with which a stream begins. They are read part by part, each when the one before is
-    sent: a slow reader keeps one part in memory, and not all its tasks."""
+    """The tasks with which a stream begins, and where in the stream and when they hold.
+
+    They are read part by part, each when the one before is sent: a slow reader keeps one part in
+    memory, and not all its tasks.
+    """
 
     def __init__(
         self, database: Database, failures: WorkFailures, user_id: UUID, first: StoredTaskPage
     ) -> None:
-        self.cursor = first.cursor
-        self._failures = failures
         self.at = first.at
+        self.cursor = first.cursor
         self.revision = first.revision
         self._database = database
+        self._failures = failures
         self._user_id = user_id
         self._counts = first.counts
         self._page: StoredTaskPage | None = first
