@@ -288,3 +288,8 @@ process_cpu = Counter("relay_process_cpu_seconds", "User and system CPU time spe
 process_started = _gauge(
     "relay_process_start_time_seconds", "When the newest process started to serve.", "max"
 )
+
+# An alert fires at the first of these. To Prometheus a series that begins at 1 has not increased.
+stream_closes.labels("1011")
+streams_refused.labels("process")
+log_lines_dropped.labels("blocked")

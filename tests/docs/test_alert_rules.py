@@ -1,8 +1,10 @@
 """The alert rules, their tests, their runbook and the dashboard agree with the program."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
+from relay.events import EVENT_TYPES, NOTE_TYPES
 from relay.observability import metrics
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
@@ -61,6 +66,79 @@ def test_an_alert_is_complete(rule: dict[str, Any]) -> None:
     path, _, anchor = annotations["runbook_url"].partition("#")
     assert OPS.parent / path == RUNBOOK
     assert anchor == rule["alert"].lower()
+
+
+# a process in which nothing has happened yet: one that serves alone, and a worker
+STARTED = {
+    "alone": "import relay.services",
+    "worker": """
+import sys
+sys.argv[1:] = ["--mark=0"]
+from relay.cli import worker
+worker.join_service_metrics()
+""",
+}
+SCRAPE = """
+import sys
+from relay.observability.exposition import exposition
+make, _ = exposition("")
+sys.stdout.buffer.write(make())
+"""
+
+
+@pytest.fixture(scope="module", params=STARTED)
+def first_scrape(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[Sample]:
+    """What Prometheus sees before the first request."""
+    environ = {name: value for name, value in os.environ.items() if "PROMETHEUS" not in name}
+    if request.param == "worker":
+        waiting = tmp_path_factory.mktemp("metrics") / "waiting"
+        waiting.mkdir()
+        environ["PROMETHEUS_MULTIPROC_DIR"] = str(waiting)
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED[request.param] + SCRAPE],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    families = text_string_to_metric_families(done.stdout)
+    return [sample for family in families for sample in family.samples]
+
+
+def test_what_alerts_compare_with_0_is_there_before_the_first(first_scrape: list[Sample]) -> None:
+    """A series that begins at 1 has not increased, and a missing one is not 0."""
+    compared = [rule["expr"] for rule in RULES if re.search(r"(>|==) 0(?![.\d])", rule["expr"])]
+    counters = {name for name in SERIES if name.endswith("_total")}
+    asked = {
+        (name, matchers)
+        for expression in compared
+        for name, matchers in re.findall(r"\b(relay_\w+)(?:\{([^}]*)\})?", expression)
+        if name in counters
+    }
+    assert ("relay_stream_closes_total", 'code="1011"') in asked
+    missing = [
+        (name, matchers)
+        for name, matchers in asked
+        if not any(
+            sample.name == name
+            and dict(re.findall(r'(\w+)="([^"]*)"', matchers)).items() <= sample.labels.items()
+            for sample in first_scrape
+        )
+    ]
+    assert missing == []
+
+
+def test_each_type_of_event_is_counted_from_0(first_scrape: list[Sample]) -> None:
+    counted = {
+        sample.labels["event_type"]: sample.value
+        for sample in first_scrape
+        if sample.name == "relay_events_ingested_total"
+    }
+    assert counted == dict.fromkeys((*EVENT_TYPES, *NOTE_TYPES), 0)
 
 
 def test_the_runbook_covers_exactly_the_alerts() -> None:
