@@ -35,6 +35,7 @@ from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
 from relay.db.receivers import ReceiverBounds
+from relay.db.schema_lookup import SchemaLookup
 from relay.db.source import Source
 from relay.db.stream_heads import HeadLookup
 from relay.db.task_changes import select_stop_requests
@@ -70,6 +71,7 @@ class Services(msgspec.Struct, frozen=True):
     places: SharedPlaces | None
     hub: Hub
     heads: HeadLookup
+    schema: SchemaLookup
     task_feeds: TaskFeeds
     log_downloads: Downloads
     exports: Downloads
@@ -158,6 +160,7 @@ def build_services(
         places=shared,
         hub=hub,
         heads=HeadLookup(database),
+        schema=SchemaLookup(database),
         task_feeds=TaskFeeds(database, projector, hub),
         log_downloads=Downloads("log_downloads"),
         exports=Downloads("exports"),
@@ -239,6 +242,7 @@ async def run_services(
         )
         health.start_soon(critical, services.remote_reader.run)
         health.start_soon(critical, services.heads.run)
+        health.start_soon(critical, services.schema.run)
         health.start_soon(critical, services.projector.run)
         health.start_soon(critical, services.task_feeds.run)
         health.start_soon(critical, services.asks.waits.run)

@@ -1,20 +1,26 @@
 """When /readyz and /healthz fail, and with which code."""
 
+from collections import Counter
+
 import httpx
 import pytest
 import trio
 from trio.testing import MockClock
 
+from relay.db.batched_lookup import MAX_CONCURRENT_QUERIES
 from relay.db.pool import connect
 from tests.support.clock import pass_by
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, running_relay
 
+CONNECTIONS = 4  # of the pool, more than probes may use
+PROBES = 20
+
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that answers a probe late is not away."""
-    monkeypatch.setattr("relay.blueprints.operations.READY_TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr("relay.db.schema_lookup.LOOK_TIMEOUT_SECONDS", PATIENCE)
 
 
 async def statement(database_url: str, sql: str) -> None:
@@ -54,6 +60,39 @@ async def test_a_database_behind_is_not_ready_and_one_ahead_is(
     status, why = await readiness(relay)
     assert (status, "Migrations are pending, from 0001_" in why) == (503, True)
     assert await readiness(relay, "/healthz") == (200, "")
+
+
+async def test_a_flood_of_probes_leaves_the_database_to_others(database_url: str) -> None:
+    answers: Counter[tuple[int, str]] = Counter()
+
+    async def probe() -> None:
+        answers[await readiness(relay)] += 1
+
+    async with (
+        running_relay(database_url, RELAY_DATABASE_CONNECTIONS=str(CONNECTIONS)) as relay,
+        connect(database_url, timeout=PATIENCE) as other,
+    ):
+
+        async def looks() -> int:
+            (row,) = await other.fetch(
+                "SELECT count(*) AS count FROM pg_locks WHERE NOT granted"
+                " AND relation = 'schema_migrations'::regclass AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            return int(row["count"])
+
+        await other.execute("BEGIN; LOCK TABLE schema_migrations")
+        async with trio.open_nursery() as nursery:
+            for _ in range(PROBES):
+                nursery.start_soon(probe)
+            with trio.fail_after(PATIENCE):
+                while not await looks():
+                    pass
+            for _ in range(10):  # not all probes have come yet
+                await relay.user()
+                assert await looks() <= MAX_CONCURRENT_QUERIES
+            await other.execute("COMMIT")
+        assert answers == {(200, ""): PROBES}
 
 
 async def test_readiness_fails_before_the_listener_closes(

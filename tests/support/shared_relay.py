@@ -26,7 +26,7 @@ class SharedRelay(Program):
         self.altered = {
             "relay.auth.revocations.TRUST_SECONDS": PATIENCE,
             "relay.projection.projector.CATCH_UP_SECONDS": PATIENCE,
-            "relay.blueprints.operations.READY_TIMEOUT_SECONDS": PATIENCE,
+            "relay.db.schema_lookup.LOOK_TIMEOUT_SECONDS": PATIENCE,
         }
 
     @asynccontextmanager
