@@ -30,7 +30,6 @@ class ProcessMetrics:
         metrics.journal_limit.set(settings.queue_events)
         metrics.database_limit.set(settings.database_connections)
         metrics.process_started.set_to_current_time()
-        metrics.process_max_fds.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     async def run(self) -> None:
         """Update the gauges until cancelled, and measure how late the event loop is."""
@@ -48,7 +47,7 @@ class ProcessMetrics:
         try:
             open_now = len(await trio.to_thread.run_sync(os.listdir, _PROC / "fd"))
         except OSError:  # no descriptor is free to read the folder: all are in use
-            open_now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            open_now = _max_descriptors()
         metrics.process_fds.set(open_now)
 
     def update(self) -> None:
@@ -57,6 +56,7 @@ class ProcessMetrics:
         metrics.readers_waiting.set(self._journal.turns.waiting)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
+        metrics.process_max_fds.set(_max_descriptors())  # the server raises it when it starts
         if _IS_LINUX:
             with suppress(OSError):  # no descriptor is free: the last value stays
                 pages = int((_PROC / "statm").read_text().split()[1])
@@ -64,3 +64,7 @@ class ProcessMetrics:
         cpu = time.process_time()
         metrics.process_cpu.inc(cpu - self._cpu)
         self._cpu = cpu
+
+
+def _max_descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,5 +1,7 @@
 """Metrics count what their help states, for the operator alone."""
 
+import resource
+
 import pytest
 import trio
 
@@ -75,6 +77,19 @@ async def test_metrics_with_a_token_need_that_token(database_url: str) -> None:
         behind = {**bearer(secret), "X-Forwarded-For": "192.0.2.1"}
         for headers in (bearer(secret), behind):
             assert (await relay.http.get("/metrics", headers=headers)).status_code == 200
+
+
+async def test_the_limit_of_descriptors_is_the_one_that_relay_raised(database_url: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        async with running_relay(database_url, RELAY_MAX_CONNECTIONS="600") as relay:
+            raised = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            text = (await relay.http.get("/metrics")).text
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert raised > 512
+    assert f"\nrelay_process_max_fds {raised}.0\n" in text
 
 
 @pytest.mark.own_relay
