@@ -68,6 +68,18 @@ def test_an_alert_is_complete(rule: dict[str, Any]) -> None:
     assert anchor == rule["alert"].lower()
 
 
+def seconds(text: str) -> int:
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
+def test_what_has_passed_does_not_page(rule: dict[str, Any]) -> None:
+    """A count within a window is there for the window's length after the last one."""
+    if rule["labels"]["severity"] == "critical" and re.search(r"> 0(?![.\d])", rule["expr"]):
+        for window in re.findall(r"\[(\w+)\]", rule["expr"]):
+            assert seconds(rule.get("for", "0s")) > seconds(window)
+
+
 # a process in which nothing has happened yet: one that serves alone, and a worker
 STARTED = {
     "alone": "import relay.services",
