@@ -75,6 +75,7 @@ def main() -> None:
             settings = Settings.load(worker_config.settings)
             configure_logs(settings.log_level)
             configure_reports(settings)
+            metrics.workers.set(settings.workers)
             trio.run(run_worker, worker_config, settings, reports)
     except click.ClickException as error:
         reports.send(Report("failed", error.message))

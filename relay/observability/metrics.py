@@ -261,6 +261,9 @@ backplane_lag = Histogram(
 )
 
 # -- the workers
+workers = _gauge(
+    "relay_workers", "Workers that the supervisor keeps; 0 if a process serves alone.", "livemax"
+)
 workers_replaced = Counter(
     "relay_workers_replaced",
     "Workers replaced, by how the old one ended: died, silent, left.",
