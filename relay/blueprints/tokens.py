@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint
 
 from relay.auth.tokens import MAX_ACTIVE_TOKENS, MAX_LIFETIME_SECONDS, Claims, Kind, Scope
+from relay.auth.webhook_signatures import BadSignature
 from relay.db.tokens import insert_token, revoke_token
 from relay.errors import Invalid, InvalidToken, NotFound, Problem, SessionRequired
 from relay.events import parse_uuid
@@ -154,7 +155,7 @@ async def create_token(request: HTTPRequest) -> Answer:
     body={JSON: (TokenToRevoke(token_id=Examples.TOKEN_ID), TokenToRevoke(token=Examples.HOOK))},
     body_optional=True,
     answers={200: Done()},
-    refuses=(SessionRequired, NoSuchToken),
+    refuses=(BadSignature, SessionRequired, NoSuchToken),
 )
 @limited(TOKENS)
 @needs(ANY_OR_REVOKED)

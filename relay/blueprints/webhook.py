@@ -12,7 +12,7 @@ from relay.schema_types import Examples
 from relay.web.answers import Answer, json_answer
 from relay.web.json import media_type
 from relay.web.needs import PUBLISHER
-from relay.web.openapi.describe import Link, Parameter, described
+from relay.web.openapi.describe import Link, described
 from relay.web.rate_limits import charge_events, limited_by_handler
 from relay.web.request import HTTPRequest
 from relay.web.routes import direct, needs
@@ -35,18 +35,12 @@ _DONE = Envelope(
     event_id="build-17-done",
     task_id="build-17",
 )
-_SIGNED = (
-    Parameter("webhook-id", str, "Of a signed request: the event's id.", "build-17", "header"),
-    Parameter("webhook-timestamp", str, "Seconds since 1970.", "1769860800", "header"),
-    Parameter("webhook-signature", str, "`v1,` and the signature.", "v1,c2lnbmVk", "header"),
-)
 
 
 @webhook.post("/api/webhook/cli")
 @direct
 @described(
     "events",
-    parameters=_SIGNED,
     body={JSON: _STARTED, NDJSON: (_STARTED, _DONE)},
     answers={
         200: (

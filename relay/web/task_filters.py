@@ -25,9 +25,9 @@ STATE = Parameter("state", StateList, "States, separated by commas.", "running,l
 PARENT = Parameter("parent_id", Identifier, "Tasks with this parent.", "nightly")
 TASK_ID = Parameter(
     "task_id",
-    Identifier,
+    Annotated[list[Identifier], Meta(min_length=1, max_length=MAX_NAMED_TASKS)],
     f"This task; may be given up to {MAX_NAMED_TASKS} times. Hidden ones count, too.",
-    "build-7",
+    ["build-7"],
 )
 TITLE = Parameter("title", TitleText, "Tasks with exactly this title.", "make test")
 TITLE_PART = Parameter("q", TitleText, "A part of the title, in upper or lower case.", "test")

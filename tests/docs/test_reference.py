@@ -18,7 +18,7 @@ from relay.config.settings import Settings
 from relay.db.export import TABLES
 from relay.observability import metrics
 from relay.realtime.close_codes import Close
-from tests.support.problems import PROBLEMS
+from tests.support.problems import HINTS, PROBLEMS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -81,9 +81,9 @@ def test_no_unknown_setting_is_documented() -> None:
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
-def test_every_error_code_is_documented_with_its_status(code: str) -> None:
-    row = [f"`{code}`", str(PROBLEMS[code].status)]
-    assert row in [cells[:2] for cells in rows("errors.md")]
+def test_every_error_code_is_documented_with_its_status_and_its_hint(code: str) -> None:
+    (row,) = [cells for cells in rows("errors.md") if cells[0] == f"`{code}`"]
+    assert (row[1], row[2] in HINTS[code]) == (str(PROBLEMS[code].status), True)
 
 
 def test_no_unknown_error_code_is_documented() -> None:

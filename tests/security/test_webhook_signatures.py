@@ -66,6 +66,18 @@ async def test_a_message_signed_by_the_library_is_stored_under_its_id(producer: 
     assert [event["id"] for event in await producer.stored()] == ["msg_1", "mine"]
 
 
+async def test_a_token_revokes_itself_by_a_signed_request_alone(producer: Producer) -> None:
+    async def revoke(headers: dict[str, str]) -> httpx.Response:
+        return await producer.user.relay.http.post(
+            "/api/token/revoke", headers={**bearer(producer.token), **headers}
+        )
+
+    assert_refused(await revoke({}))
+    assert (await producer.send(producer.sign())).status_code == 200  # it is still alive
+    assert (await revoke(producer.sign("msg_2", ""))).status_code == 200
+    assert (await producer.send(producer.sign("msg_3"))).json()["code"] == "invalid_token"
+
+
 async def test_a_tampered_message_is_refused(producer: Producer) -> None:
     signed = producer.sign()
     for changed in (BODY + " ", BODY.replace("1}", "2}"), BODY.replace(" ", ""), ""):

@@ -16,6 +16,9 @@ def subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
 
 
 PROBLEMS = {kind.code: kind for kind in subclasses(Problem) if kind.__module__.startswith("relay.")}
+HINTS = {
+    code: {kind.hint for kind in subclasses(Problem) if kind.code == code} for code in PROBLEMS
+}
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 

@@ -35,8 +35,9 @@ DESCRIPTION = """\
 Durable, private event streams: webhooks in, WebSocket and SSE out.
 
 Every error is a problem document (RFC 9457); compare its `code`. Every answer has an
-`X-Request-ID`. A query parameter that is given twice or without a value is refused (400); unknown
-parameters are ignored. `/asyncapi.json` describes the messages of the WebSocket and SSE streams."""
+`X-Request-ID`. A query parameter that is given twice or without a value is refused (400). Unknown
+ones are ignored; calls that filter or forget (tasks, their groups and log, asks) refuse them.
+`/asyncapi.json` describes the messages of the WebSocket and SSE streams."""
 
 TAGS = {
     "users": "Users, their sessions, and links that sign in another device.",
@@ -103,7 +104,7 @@ class RouteProvider(OpenAPIProvider):
         if not operation["description"]:
             del operation["description"]
         operation["security"] = [{name: []} if name else {} for name in call.accepts]
-        operation["parameters"] = [self._parameter(given) for given in described.parameters]
+        operation["parameters"] = [self._parameter(given) for given in call.parameters]
         if not operation["parameters"]:
             del operation["parameters"]
         if described.body:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from relay.auth.webhook_signatures import BadSignature
 from relay.errors import (
     BadRequest,
     ForeignOrigin,
@@ -21,7 +22,7 @@ from relay.server.refusals import (
     VersionNotSupported,
 )
 from relay.web.needs import Need
-from relay.web.openapi.describe import Description
+from relay.web.openapi.describe import Description, Parameter
 
 SECURITY = {
     "session": {
@@ -73,6 +74,14 @@ COMMON_PROBLEMS = (
 )
 
 
+# the headers of a signed request: of each call that may refuse a signature
+SIGNATURE = (
+    Parameter("webhook-id", str, "Of a signed request: its id.", "build-17", "header"),
+    Parameter("webhook-timestamp", str, "Seconds since 1970.", "1769860800", "header"),
+    Parameter("webhook-signature", str, "`v1,` and the signature.", "v1,c2lnbmVk", "header"),
+)
+
+
 class Operation(NamedTuple):
     """One call, and what its route declares."""
 
@@ -100,6 +109,10 @@ class Operation(NamedTuple):
         """The problems of its rate limit, if it has one."""
         refuses: tuple[type[Problem], ...] = getattr(self.handler, "limit_refuses", ())
         return refuses
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (*self.described.parameters, *(SIGNATURE if BadSignature in self.refuses else ()))
 
     @property
     def refuses(self) -> list[type[Problem]]:

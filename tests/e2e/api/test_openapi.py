@@ -84,6 +84,15 @@ def test_every_refusal_is_a_problem_document_with_a_known_code_of_that_status() 
     assert nowhere == {"method_not_allowed"}  # of what is no operation
 
 
+@pytest.mark.parametrize("key", OPERATIONS)
+def test_what_refuses_a_signature_takes_its_headers(key: str) -> None:
+    answer = resolved(OPERATIONS[key]["responses"].get("401", {}))
+    content = answer.get("content", {}).get(PROBLEM, {"examples": {}})
+    headers = {it["name"] for it in OPERATIONS[key].get("parameters", ()) if it["in"] == "header"}
+    signature = {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    assert headers & signature == (signature if "bad_signature" in content["examples"] else set())
+
+
 def test_each_constant_and_enumeration_has_its_type() -> None:
     """Generators of clients need it to merge a narrowed problem with the general one."""
 
