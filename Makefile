@@ -64,8 +64,10 @@ pictures: $(READY)  ## write docs/images from a running Relay; needs chromium an
 	$(BIN)/python -m tests.support.pictures
 
 drawings: $(READY)  ## write the two drawings of the code into docs/images
-	$(BIN)/python -m tests.support.pictures.rooms relay > docs/images/rooms.svg
-	$(BIN)/python -m tests.support.pictures.event_way > docs/images/event-way.svg
+	$(BIN)/python -m tests.support.pictures.rooms relay > docs/images/rooms.new
+	@mv docs/images/rooms.new docs/images/rooms.svg
+	$(BIN)/python -m tests.support.pictures.event_way > docs/images/event-way.new
+	@mv docs/images/event-way.new docs/images/event-way.svg
 
 docs: $(READY)  ## build the documentation as a site in build/site; a broken link fails
 	$(BIN)/python -m tests.support.documentation_site build/site
@@ -99,23 +101,29 @@ clean:  ## delete what make created; events and keys in .relay stay
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The environment is rebuilt when its definition changes.
-$(READY): pyproject.toml constraints.txt
+# An environment is brought up to date when its definition changes, and made anew when its Python is
+# gone, as after an upgrade of the system.
+anew = $(shell test -x $(1)/bin/python || echo ANEW)
+make_venv = $(PYTHON) -m venv $(if $(filter ANEW,$^),--clear) $(1)
+
+ANEW:
+
+$(READY): pyproject.toml constraints.txt $(call anew,$(VENV))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Relay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V)."; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(call make_venv,$(VENV))
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 # the tools that check a release, in an environment of their own
-$(TOOLS)/.ready: release/requirements.txt
+$(TOOLS)/.ready: release/requirements.txt $(call anew,$(TOOLS))
 	@echo "Setting up $(TOOLS) (once, about ten seconds) ..."
-	@$(PYTHON) -m venv $(TOOLS)
+	@$(call make_venv,$(TOOLS))
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -r release/requirements.txt
 	@touch $@
 
 # the peers of `make bench`, in an environment of their own
-$(PEERS)/.ready: bench/requirements.txt bench/install
+$(PEERS)/.ready: bench/requirements.txt bench/install $(call anew,$(PEERS))
 	@echo "Setting up $(PEERS) (once, about a minute) ..."
 	@PYTHON=$(PYTHON) bench/install

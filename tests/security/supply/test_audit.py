@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.support.programs import program
 
 LOCK = json.loads((ROOT / "examples/node/package-lock.json").read_text())
 WS = LOCK["packages"]["node_modules/ws"]["version"]
+FOUND = "Found 1 known vulnerability in 1 package"  # pip-audit's words, on stderr
 KNOWN = {"id": 1, "url": "https://example.com/1", "title": "It leaks", "severity": "high"}
 
 
@@ -54,11 +56,11 @@ def registry(advisories: dict[str, Any] | None) -> Iterator[str]:
 
 
 def audited(
-    folder: Path, address: str, pip_audit: int = 0, path: str = os.environ["PATH"]
+    folder: Path, address: str, says: str = "", path: str = os.environ["PATH"]
 ) -> subprocess.CompletedProcess[str]:
-    """`.ci/audit` where the Python packages' half ends with that code."""
+    """`.ci/audit` where pip-audit finds nothing, or says that and fails."""
     stand_in = folder / "pip-audit"
-    stand_in.write_text(f"#!/bin/sh\nexit {pip_audit}\n")
+    stand_in.write_text(f"#!/bin/sh\n[ -z '{says}' ] || {{ echo '{says}' >&2; exit 1; }}\n")
     stand_in.chmod(0o755)
     asked = {"npm_config_registry": address, "npm_config_cache": str(folder / "cache")}
     environ = {**os.environ, "PIP_AUDIT": str(stand_in), "PATH": path, **asked}
@@ -83,7 +85,42 @@ def test_npm_advisories_are_reported(
         assert done.returncode == code, done.stderr
         assert expected in done.stdout + done.stderr
         # what is known of either is the answer, whatever the other says
-        assert audited(tmp_path, address, pip_audit=1).returncode == 1
+        assert audited(tmp_path, address, says=FOUND).returncode == 1
+
+
+def test_a_pip_audit_that_fails_has_found_nothing(tmp_path: Path) -> None:
+    program("npm")
+    with registry({}) as address:
+        done = audited(tmp_path, address, says="ImportError: cannot import it")
+    assert done.returncode == 2
+    assert "NOT CHECKED: the packages for Python" in done.stderr
+    assert "cannot import it" in done.stderr
+
+
+def test_a_pip_audit_whose_python_is_gone_is_installed_anew(tmp_path: Path) -> None:
+    """The machine's Python and pip are stand-ins, which write down what they are asked."""
+    for folder in (".ci", ".audit/bin", "examples/node"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci/audit", tmp_path / ".ci/audit")
+    installed = tmp_path / ".audit/bin/pip-audit"
+    installed.write_text("#!/nowhere/python3\n")
+    scripts = {
+        installed.with_name("pip"): f"printf '#!/bin/sh\n' > {installed}",
+        tmp_path / "python": f'echo "$@" > {tmp_path}/made',
+    }
+    for path, line in scripts.items():
+        path.write_text(f"#!/bin/sh\n{line}\n")
+    for path in (installed, *scripts):
+        path.chmod(0o755)
+    done = subprocess.run(
+        [program("bash"), str(tmp_path / ".ci/audit")],
+        env={"PATH": os.environ["PATH"], "PYTHON": str(tmp_path / "python")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (tmp_path / "made").read_text() == "-m venv --clear .audit\n"
+    assert "for Python" not in done.stderr
 
 
 def test_a_missing_npm_is_reported(tmp_path: Path) -> None:
