@@ -145,10 +145,10 @@ def test_compose_uses_existing_settings() -> None:
     assert (CONTAINER / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).is_file()
     assert relay["ports"] == [f"127.0.0.1:{only('EXPOSE')}:{only('EXPOSE')}"]
-    # relay's address of the database is the one that postgres is given
-    variables = postgres["environment"]
+    # `create-role.sql` makes the role and the database of this address, with this password
+    password = "${POSTGRES_PASSWORD:?}"
+    assert postgres["environment"] == {"POSTGRES_PASSWORD": password}
     address = relay["environment"]["DATABASE_URL"]
-    user, database = variables["POSTGRES_USER"], variables["POSTGRES_DB"]
-    assert re.fullmatch(rf"postgresql://{user}:\$\{{[^}}]+\}}@postgres/{database}", address)
+    assert address == f"postgresql://relay:{password}@postgres/relay"
     given = {"DATABASE_URL": re.sub(r"\$\{[^}]+\}", "secret", address)}
     Settings.load({**given, "RELAY_SIGNING_KEYS": f"k1:{'0' * 32}"})
