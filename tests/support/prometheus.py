@@ -49,8 +49,7 @@ def configured(folder: Path, target: str, token: str) -> Path:
     """The example, as an operator would change it; scraping oftener, for impatient tests."""
     text = (OPS / "prometheus" / "prometheus.yml").read_text()
     for shipped, changed in (
-        ("scheme: https", "scheme: http"),
-        ("[relay.example.com]", json.dumps([target])),
+        ('["relay.internal:8000"]', json.dumps([target])),
         ("/etc/prometheus/relay.token", str(folder / "token")),
         ("- alerts.yml", f"- {OPS / 'prometheus' / 'alerts.yml'}"),
         ("_interval: 15s", "_interval: 300ms"),
