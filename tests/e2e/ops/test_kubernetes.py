@@ -28,6 +28,7 @@ from tests.support.reverse_proxies import OPS
 from tests.support.tokens import KEYS
 
 FOLDER = OPS / "kubernetes"
+PAGE = OPS.parent / "docs" / "how-to" / "run-on-kubernetes.md"
 KUSTOMIZATION = "kustomization.yaml"  # read by kubectl, and no object of a cluster
 VERSIONS = ("1.27", kubernetes_validate.latest_version())  # the oldest that the page names
 NAMES = {field.metadata["name"] for field in Settings.__dataclass_fields__.values()}
@@ -105,6 +106,18 @@ def test_manifests_name_settings_and_each_other() -> None:
         "port": {"name": way_in["name"]},
     }
     assert f"https://{rule['host']}" == given()["BASE_URL"]
+
+
+def test_a_pod_that_has_ended_is_no_target_of_prometheus() -> None:
+    (block,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", PAGE.read_text(), re.DOTALL)
+    (job,) = yaml.safe_load(block)["scrape_configs"]
+    (dropped,) = [
+        rule["regex"]
+        for rule in job["relabel_configs"]
+        if rule["source_labels"] == ["__meta_kubernetes_pod_phase"] and rule["action"] == "drop"
+    ]
+    phases = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+    assert [it for it in phases if re.fullmatch(dropped, it)] == ["Succeeded", "Failed"]
 
 
 def test_the_example_of_secrets_is_refused_until_it_is_filled_in() -> None:
