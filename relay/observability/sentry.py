@@ -7,6 +7,7 @@ Everything else, and what the library would add, is dropped.
 import atexit
 import logging
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from relay import DISTRIBUTION, __version__
@@ -67,7 +68,11 @@ class Reporter(logging.Handler):
         atexit.register(self.close)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith("sentry_sdk"):  # its own errors are only logged
+        if record.name.startswith("sentry_sdk"):  # its own errors are only logged
+            return
+        # A report that cannot be made must not fail what logs. The line itself is in the log;
+        # `handleError` would print the exception's message beside it.
+        with suppress(Exception):
             self._client.capture_event(_report(record))
 
     def close(self) -> None:

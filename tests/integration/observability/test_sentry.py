@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -112,6 +113,15 @@ async def test_an_unreachable_sentry_is_ignored(log_file: LogFile) -> None:
     configure_reports(Settings.load({"RELAY_SENTRY_DSN": "http://public@127.0.0.1:9/1"}))
     structlog.get_logger("relay.test").error("postgres_died", reason="of old age")
     await log_file.line("postgres_died")
+
+
+async def test_a_report_that_cannot_be_made_fails_nothing(sink: Sink, log_file: LogFile) -> None:
+    log_file.at("info")
+    configure_reports(Settings.load({"RELAY_SENTRY_DSN": sink.dsn}))
+    logging.getLogger("a.library").error({"not": "a line of Relay"})
+    structlog.get_logger("relay.test").error("postgres_died")
+    await eventually(lambda: len(sink.taken) == 1)
+    assert sink.events[0]["message"] == "postgres_died"
 
 
 async def test_a_dsn_without_the_library_stops_the_start(tmp_path: Path) -> None:
