@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from relay.config.parsers import folder
+
 
 def address_options(query: str, known: Sequence[str]) -> dict[str, str]:
     """The options by name. Raises ValueError for one that is not known."""
@@ -16,7 +18,10 @@ def address_options(query: str, known: Sequence[str]) -> dict[str, str]:
 
 def option_file(name: str, text: str) -> Path:
     """The file that an option names. Raises ValueError if there is none."""
-    path = Path(text).expanduser()
+    try:
+        path = folder(text)
+    except ValueError as error:
+        raise ValueError(f"names a {name} that {error}") from None
     if not path.is_file():
         raise ValueError(f"names a {name} that is no file: {path}")
     return path

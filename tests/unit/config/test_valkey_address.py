@@ -49,6 +49,7 @@ def test_files_of_certificates_are_read(tmp_path: Path) -> None:
         text.replace("valkeys", "valkey"),
         text.replace(f"&key_file={key}", ""),
         text.replace("/ca&", "/other&"),
+        text.replace(str(ca), "~nobody-of-this-name/ca"),
     ):
         with pytest.raises(ValueError, match="_file"):
             valkey_address(refused)
