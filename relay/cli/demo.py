@@ -25,7 +25,7 @@ Step = tuple[str, dict[str, Any]]
 log = structlog.get_logger("relay.serve")
 
 
-class Refused(Exception):
+class DemoRefused(Exception):
     """A request of the demo was refused, or something else than Relay answered it."""
 
 
@@ -39,7 +39,7 @@ async def play_demo(base_url: str, print_line: PrintLine) -> None:
             # a client each, for its cookies: with a session, Relay creates no user
             async with httpx.AsyncClient(base_url=base_url, timeout=10) as client:
                 await _play_a_day(client, base_url, print_line)
-    except Refused as error:
+    except DemoRefused as error:
         log.warning("demo_ended", why=str(error))
 
 
@@ -89,7 +89,7 @@ async def _play_a_day(client: httpx.AsyncClient, base_url: str, print_line: Prin
 async def _post(
     client: httpx.AsyncClient, path: str, wanted: str, token: str | None = None, **body: Any
 ) -> str:
-    """POST, and return the `wanted` field of Relay's answer. Raises Refused.
+    """POST, and return the `wanted` field of Relay's answer. Raises DemoRefused.
 
     It is tried again while Relay is away or busy, such as during a restart of its database.
     """
@@ -110,7 +110,7 @@ def _field(answer: httpx.Response, wanted: str) -> str:
     except (msgspec.DecodeError, KeyError):
         found = None
     if not answer.is_success or not isinstance(found, str):
-        raise Refused(f"{answer.request.url} answered {answer.status_code}")
+        raise DemoRefused(f"{answer.request.url} answered {answer.status_code}")
     return found
 
 

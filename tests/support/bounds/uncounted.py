@@ -12,7 +12,7 @@ SETTINGS = {
     **dict.fromkeys(
         [
             *("bind", "base_url", "data_dir", "workers", "cors", "trusted_proxies"),
-            *("signing_keys", "open_signup", "metrics_token", "rate_limits"),
+            *("signing_keys", "open_signup", "metrics_token", "rate_limits", "notify"),
             *("database_url", "database_direct_url", "auto_migrate", "log_level", "sentry_dsn"),
             *("backplane_url", "outbound_private", "push_contact", "smtp_url", "smtp_from"),
             "relay.realtime.valkey.hash_slots.SLOTS",
