@@ -18,6 +18,7 @@ const MOST_BLOCKS = 60; // until a line is given up that an address names
 
 export class LogHistory {
   /** @type {HistoryState} */ state = 'idle';
+  #since = 0; // the seq from which on lines were here when the state was found
   #pane;
   #find;
   #named;
@@ -92,13 +93,16 @@ export class LogHistory {
   /** @param {HistoryState} state @returns {boolean} whether there may be more */
   #become(state) {
     this.state = state;
+    this.#since = this.#pane.store.earlierSince;
     this.#pane.refresh();
     return state === 'idle';
   }
 
   /** Called with each redraw. A search reads nothing by itself: it may find nothing in all that is stored. @param {boolean} atTop */
   #atTop(atTop) {
-    const searched = this.#pane.store.pattern !== null;
+    const { pattern, earlierSince } = this.#pane.store;
+    const searched = pattern !== null;
+    if (this.state !== 'reading' && earlierSince > this.#since) this.state = 'idle'; // a flood took the oldest lines away
     if (atTop && this.state === 'idle' && !searched) this.more();
     this.#draw(atTop && (this.state !== 'idle' || searched));
     const empty = byId('no-lines');
