@@ -1,8 +1,9 @@
 /** Relay's HTTP calls as this page makes them: same origin, with the session's cookie. */
 
 export const LONGEST_PAUSE_S = 300; // a proxy may ask for a day, and a timer of 25 days ends at once
+const TIMEOUT_MS = 60_000; // until the last byte of an answer: a thousand events over a phone's connection take a while
 
-/** A problem document of the server (RFC 9457), or no answer at all (status 0). */
+/** A problem document of the server (RFC 9457), or no answer of it (status 0): none, one that broke off, or a proxy's page. */
 export class Problem extends Error {
   /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds @param {{ where: string, message: string }[]} errors the fields that are wrong */
   constructor(status, code, detail, retryAfter = 0, errors = []) {
@@ -30,16 +31,16 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (ndjson) headers['Content-Type'] = 'application/x-ndjson';
-  const content = ndjson ? ndjson.map((line) => JSON.stringify(line)).join('\n') : body === undefined ? undefined : JSON.stringify(body);
+  const content = ndjson ? ndjson.map((line) => JSON.stringify(line)).join('\n') : JSON.stringify(body); // of undefined: undefined
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), { method, headers, body: content, signal, keepalive });
+    response = await fetch(new URL(path, document.baseURI), { method, headers, body: content, signal: withDeadline(signal), keepalive });
+    if (response.ok) return response.status === 204 ? null : await response.json();
   } catch (failure) {
     if (signal?.aborted) throw failure;
     throw new Problem(0, 'unreachable', 'Relay does not answer.');
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
   throw new Problem(
     response.status,
@@ -48,6 +49,13 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
     Math.max(0, Number(response.headers.get('Retry-After')) || 0),
     problem.errors ?? [],
   );
+}
+
+/** @param {AbortSignal} [signal] */
+function withDeadline(signal) {
+  const deadline = AbortSignal.timeout(TIMEOUT_MS);
+  if (signal === undefined) return deadline;
+  return AbortSignal.any?.([signal, deadline]) ?? signal; // browsers before 2024 cannot wait for both
 }
 
 /** @typedef {{ token_id: string, name: string | null, scopes: string[], created_at: string, expires_at: string, last_used_at: string | null }} TokenInfo */

@@ -1,14 +1,68 @@
-/** The page's calls of Relay: how long one that failed waits before it is made again. */
-
+// node --test tests/browser/node/
+// A call of the page ends: with what the server answered, or with a problem that says that it did not.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { beforeEach, mock, test } from 'node:test';
 
-import { Problem, call } from '../../../relay/console/api.js';
+globalThis.document = { baseURI: 'https://relay.test/' };
+const { Problem, call } = await import('../../../relay/console/api.js');
+
+const UNREACHABLE = { name: 'Error', status: 0, code: 'unreachable', message: 'Relay does not answer.' };
+const brokenOff = () => new Response(new ReadableStream({ start: (body) => body.error(new TypeError('network error')) }));
+let deadline;
+
+beforeEach(() => {
+  deadline = new AbortController();
+  mock.method(AbortSignal, 'timeout', () => deadline.signal);
+});
+
+test('what the server answers, and what it refuses', async () => {
+  globalThis.fetch = async () => Response.json({ cursor: 'e.1' });
+  assert.deepEqual(await call('GET', 'api/me'), { cursor: 'e.1' });
+  globalThis.fetch = async () => new Response(null, { status: 204 });
+  assert.equal(await call('DELETE', 'api/session'), null);
+  globalThis.fetch = async () => Response.json({ code: 'busy', detail: 'Later.' }, { status: 503, headers: { 'Retry-After': '7' } });
+  await assert.rejects(call('GET', 'api/me'), { status: 503, code: 'busy', message: 'Later.', retryAfter: 7 });
+  globalThis.fetch = async () => new Response('<html>', { status: 502 });
+  await assert.rejects(call('GET', 'api/me'), { status: 502, code: 'unknown', message: 'Relay answered 502.' });
+});
+
+test('no answer, one that breaks off and a page of a proxy are problems of one kind', async () => {
+  for (const answer of [() => { throw new TypeError('Failed to fetch'); }, brokenOff, () => new Response('<html>Log in to this network</html>')]) {
+    globalThis.fetch = async () => answer();
+    const problem = await call('GET', 'api/me').catch((found) => found);
+    assert.ok(problem instanceof Problem);
+    assert.deepEqual({ name: problem.name, status: problem.status, code: problem.code, message: problem.message }, UNREACHABLE);
+  }
+});
+
+/** Answers never, or with a body that never ends; as a browser does, it rejects when its signal aborts. */
+const silent = (_url, { signal }) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)); });
+const endless = async (_url, { signal }) =>
+  new Response(new ReadableStream({ start: (body) => signal.addEventListener('abort', () => body.error(signal.reason)) }));
+
+test('a call has a deadline, also one that its caller may end', async () => {
+  for (const fetch of [silent, endless]) {
+    for (const options of [{}, { signal: new AbortController().signal }]) {
+      deadline = new AbortController();
+      globalThis.fetch = fetch;
+      const called = call('GET', 'api/me', options);
+      deadline.abort(new DOMException('too late', 'TimeoutError'));
+      await assert.rejects(called, UNREACHABLE);
+    }
+  }
+});
+
+test('a call that its caller ends is no problem of the server', async () => {
+  globalThis.fetch = silent;
+  const caller = new AbortController();
+  const called = call('GET', 'api/me', { signal: caller.signal });
+  caller.abort();
+  await assert.rejects(called, { name: 'AbortError' });
+});
 
 /** @param {string | null} after the Retry-After of the answer @returns {Promise<Problem>} */
 async function refused(after) {
   const headers = after === null ? {} : { 'Retry-After': after };
-  globalThis.document = { baseURI: 'https://relay.test/' };
   globalThis.fetch = async () => new Response('<html>busy</html>', { status: 503, headers });
   const problem = await call('GET', 'api/me').catch((failure) => failure);
   assert.ok(problem instanceof Problem);

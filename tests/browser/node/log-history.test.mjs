@@ -24,14 +24,14 @@ beforeEach(() => {
   globalThis.fetch = async (url) => { asked += 1; return answer(url); };
 });
 
-/** The log from a seq on; `top()` is a redraw at its first line. @param {number} seq */
+/** The log from a seq on; `top()` is a redraw at its first line, `redraw()` one elsewhere. @param {number} seq */
 function logFrom(seq) {
   const store = new LogStore();
   let reached = () => {};
   const pane = { store, begin: (first) => store.begin(first), refresh() {}, onTop: (then) => { reached = then; } };
   const past = new LogHistory(pane, () => undefined, () => NO_TASK);
   past.begin('e', seq);
-  return { past, store, top: async () => { reached(true); await read(); } };
+  return { past, store, top: async () => { reached(true); await read(); }, redraw: () => reached(false) };
 }
 
 test('lines that a flood took away are read again', async () => {
@@ -43,4 +43,15 @@ test('lines that a flood took away are read again', async () => {
   await top();
   assert.equal(asked, 1);
   assert.ok(store.shown[0].seq < 5_001);
+});
+
+test('an answer that breaks off, or that is a page of a proxy, can be asked for again', async () => {
+  const brokenOff = () => new Response(new ReadableStream({ start: (body) => body.error(new TypeError('network error')) }));
+  for (const bad of [() => new Response('<html>'), brokenOff]) {
+    const { past, top, redraw } = logFrom(1_000);
+    answer = bad;
+    await top();
+    redraw();
+    assert.deepEqual([past.state, element('earlier').disabled], ['failed', false]);
+  }
 });
