@@ -85,7 +85,7 @@ export interface RelayTask {
  * - `off`: the option `tasks` was not given
  * - `waiting`: no connection has brought the tasks yet
  * - `ready`: they are here, and change as they change; while the connection is lost, as they last were
- * - `missing`: the server does not send tasks, for it is of an earlier version
+ * - `missing`: the server does not send tasks, for it is of an earlier version; or they are late, and then `ready` follows
  */
 export type TasksState = 'off' | 'waiting' | 'ready' | 'missing';
 

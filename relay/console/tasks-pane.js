@@ -164,7 +164,7 @@ export class TasksPane {
   /** @param {string} query @param {boolean} hidden */
   #emptyWords(query, hidden) {
     if (this.#tasks.state === 'waiting') return 'Reading your tasks …';
-    if (this.#tasks.state === 'missing') return 'This Relay does not send tasks. Its log is beside.';
+    if (this.#tasks.state === 'missing') return 'This Relay has sent no tasks. Its log is beside.';
     if (query) return `No ${hidden ? 'hidden ' : ''}task has “${query}” in its title.`;
     if (hidden) return 'No task is hidden.';
     return this.#board.view.filter === 'all' ? 'No tasks to show. The next one appears here when it starts.' : 'No task is in this state.';

@@ -95,10 +95,9 @@ export class TaskList extends EventTarget {
     if (this.#state !== 'ready') this.#timers.set('snapshot', SNAPSHOT_WAIT_MS, () => this.missing());
   }
 
-  /** What comes after the hello is not the tasks, or nothing came: this server does not send them. */
+  /** What comes after the hello is not the tasks, or nothing came: this server does not send them, or they are late. */
   missing() {
-    if (this.#parts === null || this.#parts.length > 0) return;
-    this.#parts = null;
+    if (this.#state === 'missing' || this.#parts === null || this.#parts.length > 0) return;
     this.#replace({ state: 'missing', cursor: null, counts: {}, completeSince: 0, horizon: 0, tasks: [] });
   }
 
@@ -139,7 +138,7 @@ export class TaskList extends EventTarget {
 
   /** Takes the list of another tab, unless this one's is up to date. @param {TasksCopy} copy */
   adopt(copy) {
-    if (this.settled || copy.state === 'waiting') return;
+    if ((this.settled && this.#state !== 'missing') || copy.state === 'waiting') return;
     this.#parts = null;
     this.#replace(copy);
   }

@@ -191,3 +191,15 @@ test('a leader that was robbed of the connection takes the list of the next one'
   assert.deepEqual([first.stream.state.leader, states(first.stream), states(second.stream)], [false, { b: 'running' }, { b: 'running' }]);
   for (const { stream } of [first, second]) stream.close();
 });
+
+test('tasks that are late are taken all the same, in every tab', async () => {
+  const { first, second } = await pair(new FakeJournal(), { tasks: true });
+  await pass(10_000); // a server without its database sends nothing for a while
+  const third = await open({ share: 'us', tasks: true, fetch: new FakeJournal().fetch });
+  for (let turn = 0; turn < 20; turn += 1) await pass(0);
+  assert.deepEqual([first, second, third].map(({ stream }) => stream.tasks.state), ['missing', 'missing', 'missing']);
+  last().say(snapshot([task('a')], { running: 1 }));
+  for (let turn = 0; turn < 20; turn += 1) await pass(0);
+  assert.deepEqual([first, second, third].map(({ stream }) => states(stream)), [{ a: 'running' }, { a: 'running' }, { a: 'running' }]);
+  for (const { stream } of [first, second, third]) stream.close();
+});
