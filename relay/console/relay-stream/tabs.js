@@ -32,10 +32,15 @@ export class Tabs {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #overdue;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #asking;
 
-  /** @param {string | undefined} share @param {Role} role @returns null if sharing is off or not supported */
+  /** @param {string | undefined} share @param {Role} role @returns null if sharing is off, not supported or forbidden */
   static for(share, role) {
     const able = globalThis.navigator?.locks && globalThis.BroadcastChannel;
-    return share && able ? new Tabs(`relay-stream ${share}`, role) : null;
+    if (!share || !able) return null;
+    try {
+      return new Tabs(`relay-stream ${share}`, role);
+    } catch {
+      return null; // where storage is forbidden, a channel may be, too
+    }
   }
 
   /** @param {string} name @param {Role} role */
@@ -98,7 +103,10 @@ export class Tabs {
     this.#queued += 1;
     navigator.locks
       .request(this.#name, options, () => this.#lead())
-      .catch(() => this.#lostLock()); // another tab stole it, because this one seemed frozen
+      .catch(({ name }) => {
+        if (name === 'SecurityError') this.#lead(); // locks are forbidden, as in a sandboxed frame: each tab leads
+        else this.#lostLock(); // another tab stole it, because this one seemed frozen
+      });
   }
 
   #lead() {

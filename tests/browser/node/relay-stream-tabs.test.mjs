@@ -111,3 +111,18 @@ test('a stream that is closed and revived before it began joins once', async () 
   for (const stream of [first.stream, second.stream, third]) stream.close();
   assert.equal(FakeChannel.open.size, 0);
 });
+
+test('where locks or channels are forbidden, as in a sandboxed frame, each tab has its own connection', async () => {
+  const refuse = () => { throw new DOMException('not allowed in this context', 'SecurityError'); };
+  const locks = { request: async () => refuse() };
+  Object.defineProperty(globalThis, 'navigator', { value: { locks, onLine: true }, configurable: true });
+  for (const channel of [FakeChannel, class { constructor() { refuse(); } }]) {
+    globalThis.BroadcastChannel = channel;
+    const { stream, seen } = await open({ share: 'us' });
+    await turns();
+    last().say(hello('e.0'), event(1));
+    assert.deepEqual([stream.state.state, seen.events], ['live', [1]]);
+    stream.close();
+  }
+  assert.equal(FakeLine.opened.length, 2);
+});
