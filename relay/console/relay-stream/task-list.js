@@ -1,6 +1,6 @@
 /** The user's tasks as the server tells them: all of them at the start of a connection, then each that changes. */
 
-import { Timers } from './timers.js';
+import { Timers, delayFor } from './timers.js';
 
 /** @typedef {import('../relay-stream.d.ts').RelayTask} RelayTask */
 /** @typedef {import('../relay-stream.d.ts').TaskChange} TaskChange */
@@ -28,6 +28,7 @@ export class TaskList extends EventTarget {
   #completeSince = 0;
   #horizon = 0; // tasks that began after this seq are certainly new
   #moves = 0; // how often a task went from one count to another
+  #refusals = 0; // of the last counts that were asked for, one after another
   #ended = 0; // tasks of the list that are over
   #timers = new Timers();
 
@@ -148,6 +149,7 @@ export class TaskList extends EventTarget {
   /** @param {TasksCopy} found */
   #replace({ state, cursor, counts, completeSince, horizon, tasks }) {
     this.#timers.cancelAll();
+    this.#refusals = 0;
     this.#current = true;
     const before = this.#tasks;
     this.#tasks = new Map(tasks.map((task) => [task.task_id, task]));
@@ -174,7 +176,7 @@ export class TaskList extends EventTarget {
       this.#ended += Number(OVER.has(shown?.state ?? '')) - Number(OVER.has(before?.state ?? ''));
     }
     const isNew = shown !== null && shown.run === 1 && shown.first_seq > this.#horizon;
-    if (before === null && !isNew) this.#recountLater(); // it may have been counted, as one of those that are not in the list
+    if (before === null && !isNew) this.#recountSoon(); // it may have been counted, as one of those that are not in the list
     this.#emit([{ task_id, task, before }], false);
     this.#letGo();
   }
@@ -197,16 +199,26 @@ export class TaskList extends EventTarget {
     }
   }
 
-  /** Asks the server for the counts, until nothing has moved while it answered. */
-  #recountLater() {
-    this.#timers.set('recount', RECOUNT_AFTER_MS, () => this.#recount());
+  /** Asks the server for the counts in a moment; one that has refused is asked when it is its time. */
+  #recountSoon() {
+    this.#moves += 1; // also of tasks that are not in the list
+    if (this.#refusals === 0) this.#timers.set('recount', RECOUNT_AFTER_MS, () => this.#recount());
   }
 
+  /** Asks until nothing has moved while the server answered. */
   async #recount() {
     const moves = this.#moves;
-    const counts = await this.#requests.taskCounts().catch(() => null);
-    if (this.#state !== 'ready') return;
-    if (counts === null) return this.#recountLater();
+    /** @type {number | null} */ let advised = null;
+    const counts = await this.#requests.taskCounts().catch((problem) => {
+      advised = problem.retryAfter ?? null;
+      return null;
+    });
+    if (this.#state !== 'ready' || !this.#current) return; // a list that was stopped comes anew when it goes on
+    if (counts === null) {
+      this.#refusals += 1;
+      return this.#timers.set('recount', delayFor(this.#refusals + 1, advised), () => this.#recount());
+    }
+    this.#refusals = 0;
     this.#counts = counts;
     this.#emit([], false);
     // a change that is counted may still be on its way here: then it is counted twice

@@ -203,3 +203,40 @@ test('tasks that are late are taken all the same, in every tab', async () => {
   assert.deepEqual([first, second, third].map(({ stream }) => states(stream)), [{ a: 'running' }, { a: 'running' }, { a: 'running' }]);
   for (const { stream } of [first, second, third]) stream.close();
 });
+
+const refusing = (headers = {}) => new Response('{}', { status: 503, headers });
+const recounted = [hello('e.0'), snapshot([task('a')], { running: 1 }), changed('old', 'running', { run: 2, first_seq: 11 })];
+
+test('a server that refuses to count is asked less and less often', async () => {
+  let asked = 0;
+  const { stream } = await reader({ fetch: async () => { asked += 1; return refusing(); } });
+  last().say(...recounted);
+  for (let second = 0; second < 120; second += 1) await pass(1_000);
+  assert.ok(asked > 2 && asked < 20, `${asked} times`);
+  stream.close();
+});
+
+test('a server that says when it can count is not asked before, whatever changes', async () => {
+  const answers = [refusing({ 'Retry-After': '60' }), Response.json({ counts: { running: 9 }, tasks: [], cursor: 'e.11' })];
+  const { stream } = await reader({ fetch: async () => answers.shift() });
+  last().say(...recounted);
+  await pass(1_000);
+  last().say(changed('other', 'running', { run: 2, first_seq: 12 }));
+  await pass(59_000);
+  assert.deepEqual([answers.length, stream.tasks.counts], [1, { running: 3 }]);
+  await pass(2_000);
+  assert.deepEqual([answers.length, stream.tasks.counts], [0, { running: 9 }]);
+  stream.close();
+});
+
+test('a stream that was closed while it counted asks no more', async () => {
+  let answer;
+  let asked = 0;
+  const { stream } = await reader({ fetch: () => new Promise((resolve) => { answer = resolve; asked += 1; }) });
+  last().say(...recounted);
+  await pass(1_000);
+  stream.close();
+  answer(refusing());
+  for (let second = 0; second < 60; second += 1) await pass(1_000);
+  assert.equal(asked, 1);
+});
