@@ -93,8 +93,11 @@ async function show({ task, line }) {
   showView(task === null && line === null ? 'tasks' : 'log');
   log.target(0);
   if (line === null) return;
-  if (await past.reach(line)) log.target(line);
-  else if (placeOf(location.hash).line === line) showProblem('This line is no longer stored, or is too far back to be shown here. Download the log of its task.');
+  const address = location.hash;
+  const reached = await past.reach(line);
+  if (location.hash !== address) return; // another place was chosen meanwhile
+  if (reached) log.target(line);
+  else showProblem('This line is no longer stored, or is too far back to be shown here. Download the log of its task.');
 }
 
 /** What the log shows of an event's task; its numbers go into the charts. @param {RelayEvent} event */
@@ -229,6 +232,7 @@ function stopDemo() {
 
 /** @param {string} message */
 function showProblem(message) {
+  if (stream?.state.state === 'closed') return; // the notice that says so leads on, and stays
   notice(message, 'Dismiss').then(hideNotice);
 }
 

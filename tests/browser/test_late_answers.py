@@ -1,0 +1,95 @@
+"""Relay's own page while answers of the server are late, or are none."""
+
+from playwright.sync_api import Route
+
+from tests.support.browser.chromium import Chromium
+from tests.support.browser.log_rows import CURRENT
+from tests.support.browser.visits import (
+    FIRST_WORDS,
+    first_visit,
+    hook_of,
+    is_live,
+    press,
+    publish,
+    session_of,
+    until,
+)
+from tests.support.relay_server import Relay, bearer
+
+LINES = 3_000
+EARLY, LATE = 1_200, 2_995  # a page load reads the last thousand lines, and a block before them
+# the page's reads of earlier lines wait until they are let go
+HOLD = """() => {
+  const ask = window.fetch;
+  window.held = [];
+  window.fetch = (url, init) => {
+    if (!String(url).includes('/api/events')) return ask(url, init);
+    return new Promise((resolve) => { held.push(() => resolve(ask(url, init))); });
+  };
+  window.letGo = () => {
+    window.fetch = ask;
+    for (const go of held) go();
+  };
+}"""
+HAS_READ = "() => document.getElementById('earlier').textContent === 'Search earlier lines'"
+DRAWN = "new Promise((then) => { requestAnimationFrame(() => requestAnimationFrame(then)); })"
+PROXY_PAGE = "<!doctype html><title>Log in to this network</title>"
+
+
+async def test_an_address_that_is_found_late_leaves_the_log_to_a_newer_one(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        line = {"event_type": "log", "ts": "2026-01-31T12:00:00Z"}
+        lines = [{**line, "payload": {"message": f"line {n}"}} for n in range(1, LINES + 1)]
+        await publish(relay, await hook_of(relay, profile), lines)
+        await tab.goto(relay.url)
+        await tab.shows(f"line {LINES}")
+        await tab.run(HOLD)
+        await tab.run(f"location.hash = '#line={EARLY}'")
+        await tab.eventually("() => held.length > 0")
+        await tab.run(f"location.hash = '#line={LATE}'")
+        await until(tab, CURRENT, f"line {LATE}")
+        await tab.run("letGo()")
+        await tab.eventually(HAS_READ)
+        await tab.run(DRAWN)
+        assert await tab.run(CURRENT) == f"line {LATE}"
+        await tab.do(lambda page: page.go_back())
+        await until(tab, CURRENT, f"line {EARLY}")
+        assert tab.complaints == []
+
+
+async def test_a_problem_does_not_hide_that_the_session_has_ended(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        await is_live(tab)
+        answer = await relay.http.delete("/api/session", headers=bearer(await session_of(profile)))
+        assert answer.status_code == 204
+        await tab.shows("Your session has ended")
+        await press(tab, "Play a demo")  # for which the page gets no token
+        await until(tab, "document.getElementById('welcome-demo').textContent", "Play a demo")
+        await press(tab, "Start a new stream")
+        await tab.shows(FIRST_WORDS)
+        await is_live(tab)
+
+
+async def test_a_page_that_a_proxy_puts_in_front_is_no_answer(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await profile.open("about:blank")
+
+        def put(route: Route) -> None:
+            route.fulfill(status=200, content_type="text/html", body=PROXY_PAGE)
+
+        await tab.do(lambda page: page.route("**/api/user", put))
+        await tab.goto(relay.url)
+        await tab.shows("Relay does not answer.")
+        await tab.do(lambda page: page.unroute("**/api/user"))
+        await press(tab, "Try now")
+        await tab.shows(FIRST_WORDS)
+        await is_live(tab)
+        assert tab.complaints == []
