@@ -46,6 +46,7 @@ export class Sequence {
 class SavedCursor {
   #options;
   #savedAt = 0;
+  /** @type {string | null} */ #known = null; // what this page has read or written last
 
   /** @param {Options} options */
   constructor(options) {
@@ -59,10 +60,9 @@ class SavedCursor {
   read() {
     const { storageKey } = this.#options;
     try {
-      return storageKey && this.#storage?.getItem(storageKey);
-    } catch {
-      return null;
-    }
+      this.#known = (storageKey && this.#storage?.getItem(storageKey)) || null;
+    } catch { /* as if there were none */ }
+    return this.#known;
   }
 
   /** @param {string | null} cursor */
@@ -71,7 +71,10 @@ class SavedCursor {
     this.#savedAt = Date.now();
     if (!storageKey || cursor === null) return;
     try {
+      const kept = this.#storage?.getItem(storageKey) ?? null;
+      if (kept !== this.#known && isBefore(cursor, kept)) return; // another tab has seen more
       this.#storage?.setItem(storageKey, cursor);
+      this.#known = cursor;
     } catch { /* the next page load starts anew */ }
   }
 
@@ -79,6 +82,12 @@ class SavedCursor {
   get due() {
     return Boolean(this.#options.storageKey) && Date.now() - this.#savedAt > SAVE_INTERVAL_MS;
   }
+}
+
+/** Whether a cursor is of the same numbers as another one, and before it. @param {string} cursor @param {string | null} other */
+function isBefore(cursor, other) {
+  const [here, there] = [parseCursor(cursor), parseCursor(other ?? '')];
+  return here !== null && here.epoch === there?.epoch && here.seq < there.seq;
 }
 
 /** Takes messages from connections and other tabs, and passes each event on once, in order. */

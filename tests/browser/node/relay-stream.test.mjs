@@ -220,3 +220,19 @@ test('the types name what there is', async () => {
     assert.deepEqual([...declared].sort(), [...Object.getOwnPropertyNames(made.prototype), ...own].sort());
   }
 });
+
+test('a tab that is behind does not take back the cursor that another one has stored', async () => {
+  const kept = new Map();
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+  const behind = await open({ storageKey: 'seen', storage });
+  last().say(hello('e.0'), event(1));
+  const ahead = await open({ storageKey: 'seen', storage });
+  last().say(hello('e.0'), event(1), event(2), event(3));
+  ahead.stream.close();
+  behind.stream.close();
+  assert.equal(kept.get('seen'), 'e.3');
+  const later = await open({ storageKey: 'seen', storage });
+  last().say(hello('e.0', { resumed: false, reason: 'ahead' }), event(1)); // restored from a backup
+  later.stream.close();
+  assert.equal(kept.get('seen'), 'e.1');
+});
