@@ -150,6 +150,7 @@ export class Deliveries {
 
   /** @param {Gap} gap */
   gap(gap) {
+    if (!this.isBehind(gap.cursor)) return; // a WebSocket that replaces SSE started before what was delivered meanwhile
     this.#sequence.moveTo(gap.cursor);
     this.#emit('gap', gap);
   }

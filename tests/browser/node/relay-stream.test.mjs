@@ -236,3 +236,18 @@ test('a tab that is behind does not take back the cursor that another one has st
   later.stream.close();
   assert.equal(kept.get('seen'), 'e.1');
 });
+
+test('a WebSocket on trial that starts behind a gap repeats nothing', async () => {
+  const { stream, seen } = await open({ retryWebSocketAfter: 1_000 });
+  for (let failure = 0; failure < 2; failure += 1) {
+    last().end();
+    await pass(30_000);
+  }
+  const sse = last();
+  sse.sse('hello', hello('e.0'));
+  await pass(1_000);
+  for (const seq of [1, 2, 3, 4]) sse.onmessage({ data: JSON.stringify(event(seq)) });
+  last().say(hello('e.0'), { type: 'gap', from: 1, to: 2, cursor: 'e.2' }, event(3), event(4), event(5));
+  assert.deepEqual([seen.events, seen.gaps], [[1, 2, 3, 4, 5], []]);
+  stream.close();
+});
