@@ -11,7 +11,7 @@ const TAB = 4; // columns, as in the style sheet
  * @returns {number[]}
  */
 export function partEnds(text, columns, first = columns) {
-  if (text.length <= first && NARROW.test(text)) return [text.length];
+  if (NARROW.test(text)) return narrowEnds(text, columns, first);
   const ends = [];
   let [from, at, space, used, room] = [0, 0, 0, 0, first];
   for (const letter of text) {
@@ -25,6 +25,21 @@ export function partEnds(text, columns, first = columns) {
     used += widthOf(letter, used);
     at += letter.length;
     if (letter === ' ') space = at;
+  }
+  ends.push(text.length);
+  return ends;
+}
+
+/**
+ * The same without a look at each letter: fifty thousand lines are cut anew when the width of a window changes.
+ * @param {string} text each letter of which takes one column @param {number} columns @param {number} first @returns {number[]}
+ */
+function narrowEnds(text, columns, first) {
+  const ends = [];
+  for (let [from, room] = [0, first]; text.length - from > room; room = columns) {
+    const space = text.slice(from, from + room).lastIndexOf(' ') + 1;
+    from += space > room / 2 ? space : room;
+    ends.push(from);
   }
   ends.push(text.length);
   return ends;

@@ -123,6 +123,17 @@ test('no letter is lost or cut in two, whatever it is', () => {
   assert.deepEqual(partEnds('a\tb\tc', 8), [4, 5]); // a tab goes to the next multiple of four
 });
 
+test('a line of narrow letters alone is cut where a line with others is', () => {
+  let seed = 7;
+  const random = (below) => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  for (let round = 0; round < 2_000; round += 1) {
+    const text = Array.from({ length: random(60) }, () => 'ab  c-'[random(6)]).join('');
+    const columns = 1 + random(20);
+    const first = 1 + random(columns);
+    assert.deepEqual(partEnds(text, columns, first), partEnds(text.replaceAll('a', 'ä'), columns, first), JSON.stringify([text, columns, first]));
+  }
+});
+
 test('whatever comes, all lines are there once and in order', () => {
   let seed = 7;
   const random = (below) => (seed = (seed * 48_271) % 2_147_483_647) % below;
