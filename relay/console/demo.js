@@ -22,7 +22,9 @@ export class Demo extends EventTarget {
     this.#playing = playing;
     this.#changed();
     try {
-      ({ token: this.#token } = await makeToken({ name: 'demo', expires_in: 3600 }));
+      const { token } = await makeToken({ name: 'demo', expires_in: 3600 });
+      if (playing.signal.aborted) await revoke(token); // it was stopped meanwhile
+      else this.#token = token;
       while (!playing.signal.aborted) await this.#playRound(playing.signal);
     } catch (problem) {
       if (!playing.signal.aborted) this.#failed(problem);
@@ -44,7 +46,7 @@ export class Demo extends EventTarget {
     this.#open.clear();
     try {
       if (last.length > 0) await call('POST', 'api/webhook/cli', { ndjson: last, token, keepalive: true });
-      await call('POST', 'api/token/revoke', { body: {}, token, keepalive: true });
+      await revoke(token);
     } catch { /* the token expires within the hour */ }
   }
 
@@ -99,10 +101,14 @@ function event(event_type, task_id, payload) {
   return { event_type, task_id, event_id: `demo-${unique}`, ts: new Date().toISOString(), payload };
 }
 
-/** @param {number} ms @param {AbortSignal} signal */
+/** A token may end itself. @param {string} token */
+const revoke = (token) => call('POST', 'api/token/revoke', { body: {}, token, keepalive: true });
+
+/** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
 function sleep(ms, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+    const abort = () => { clearTimeout(timer); reject(signal.reason); };
+    const timer = setTimeout(() => { signal.removeEventListener('abort', abort); resolve(); }, ms);
+    signal.addEventListener('abort', abort, { once: true });
   });
 }
