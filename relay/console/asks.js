@@ -1,6 +1,7 @@
 /** The questions of programs, above the board: read once, kept up to date by the stream, answered by a press or a key. */
 
 import { Problem, answerAsk, getAsk, getMe, getOpenAsks } from './api.js';
+import { announce } from './announcer.js';
 import { AskCard, focusCard } from './ask-card.js';
 import { AskList } from './ask-list.js';
 import { isUncertain, outcomeWords, refusalWords } from './ask-words.js';
@@ -149,7 +150,7 @@ export class Asks {
 
   /** For screen readers. @param {AskEntry} entry */
   #announce({ ask, outcome }) {
-    byId('announcer').textContent = outcome === null ? `A question: ${visible(ask.question)}` : outcomeWords(outcome, outcome.at);
+    announce(outcome === null ? `A question: ${visible(ask.question)}` : outcomeWords(outcome, outcome.at));
   }
 
   // ── answers ─────────────────────────────────────────────────────────────────────────────────

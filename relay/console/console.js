@@ -1,6 +1,7 @@
 /** The live page: reads the stream and hands its tasks to the board, and its events to the log. */
 
 import { hashOf, placeOf } from './address.js';
+import { announce } from './announcer.js';
 import { Asks } from './asks.js';
 import { installChannels } from './channels.js';
 import { DEMO_TASKS, Demo } from './demo.js';
@@ -130,15 +131,11 @@ function onTasks({ detail: changes }) {
     names.learn(task);
     offer.heard(task);
     ownTask ||= !task.task_id.startsWith(DEMO_TASKS);
-    if (before !== null && !isOver(before) && isOver(task) && !task.hidden) ended(task);
+    if (before === null || isOver(before) || !isOver(task) || task.hidden) continue;
+    notifier.ended(task);
+    announce(`${titleOf(task)} ${STATE_WORDS[task.state].toLowerCase()}.`);
   }
   dirty = true;
-}
-
-/** @param {RelayTask} task */
-function ended(task) {
-  notifier.ended(task);
-  byId('announcer').textContent = `${titleOf(task)} ${STATE_WORDS[task.state].toLowerCase()}.`;
 }
 
 /** @param {CustomEvent<import('./relay-stream.d.ts').Hello>} event */

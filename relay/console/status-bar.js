@@ -1,5 +1,6 @@
 /** The footer: the state of the connection in words, and behind a press what engineers ask for. */
 
+import { announce } from './announcer.js';
 import { byId, setText } from './dom.js';
 
 /** @typedef {import('./relay-stream.d.ts').StreamState} StreamState */
@@ -51,7 +52,7 @@ export class StatusBar {
   #announce({ state }) {
     const spoken = { live: 'Connected.', waiting: 'Connection lost, trying again.', offline: 'You are offline.', closed: 'The stream has ended.', connecting: '' }[state];
     if (!spoken || spoken === this.#announced) return;
-    if (this.#announced) byId('announcer').textContent = spoken;
+    if (this.#announced) announce(spoken);
     this.#announced = spoken;
   }
 

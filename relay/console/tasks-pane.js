@@ -1,5 +1,6 @@
 /** The tasks of the stream on screen: filters with their counts, search, groups, the list, and what can be done with many. */
 
+import { announce } from './announcer.js';
 import { silentTogether } from './away.js';
 import { Board, FILTERS } from './board.js';
 import { byId, el, setText } from './dom.js';
@@ -143,7 +144,7 @@ export class TasksPane {
     const words = `${tasks.length} tasks lost contact together at ${clock.format(at)}. The machine that runs them may be asleep, offline or switched off.`;
     const hide = () => this.#hiding.hide(tasks.map(({ task_id: id }) => id), `Hidden: ${tasks.length} tasks`);
     this.#away.replaceChildren(el('span', { text: words }), ' ', el('button', { type: 'button', class: 'text', text: 'Hide them', onclick: hide }));
-    if (before.split(' ')[0] !== String(at)) byId('announcer').textContent = words;
+    if (before.split(' ')[0] !== String(at)) announce(words);
   }
 
   /** @param {number} shown */
