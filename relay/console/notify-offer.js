@@ -30,8 +30,7 @@ export class NotifyOffer {
 
   /** @param {RelayTask} task */
   heard(task) {
-    if (this.#ended || !isOver(task) || task.task_id.startsWith(DEMO_TASKS)) return;
-    this.#ended = true;
+    this.#ended ||= isOver(task) && !task.task_id.startsWith(DEMO_TASKS);
   }
 
   /** Called when all else is drawn: it takes room from the board, which measures itself. */

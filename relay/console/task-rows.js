@@ -162,8 +162,8 @@ export class TaskRows {
 
   /** @param {number} by */
   #step(by) {
-    const at = Math.max(0, Math.min(this.#tasks.length - 1, Math.max(0, this.#indexOf(this.#stop())) + by));
     if (this.#tasks.length === 0) return;
+    const at = Math.max(0, Math.min(this.#tasks.length - 1, this.#indexOf(this.#stop()) + by));
     this.#current = this.#tasks[at].task_id;
     this.#scrollTo(at);
     this.#place();
