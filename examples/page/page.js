@@ -45,6 +45,10 @@ stream.addEventListener('state', ({ detail }) => {
   byId('producer').disabled = localStorage.getItem(KEY) === null;
 });
 
+stream.addEventListener('hello', ({ detail: hello }) => {
+  if (hello.reason) byId('events').replaceChildren(); // a new epoch, as of another user: all stored events are sent again
+});
+
 stream.addEventListener('event', ({ detail: event }) => {
   const item = document.createElement('li');
   item.textContent = `${event.event_type} ${event.task_id ?? ''} ${JSON.stringify(event.payload, marked)}`; // text, never HTML

@@ -56,6 +56,8 @@ async def test_the_example_page_watches_a_relay_elsewhere(
             await tab.shows("Live")
             await say(relay, await token_shown(tab), "somebody new")
             await tab.shows("somebody new")
+            shown = await tab.do(lambda page: page.locator("li").all_text_contents())
+            assert shown == ['log  {"message":"somebody new"}']  # nothing of the user before
 
 
 async def test_the_example_without_a_library_shows_each_event_once(
