@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from relay.channels.notification import Notification
 from relay.channels.wording import shortened
 from relay.client.duration_text import duration_text
-from relay.client.plain_text import clean
+from relay.client.plain_text import REORDERING, clean
 from relay.events import rfc3339
 
 MAX_BYTES = 4_096  # of an encrypted message
@@ -34,7 +34,7 @@ POINT_BYTES, AUTH_BYTES = 65, 16
 TOPIC_CHARACTERS = 32  # RFC 8030
 
 # controls but the line end, and marks that reorder text: a question could be read as another one
-_HIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_HIDDEN = re.compile(rf"[\x00-\x09\x0b-\x1f\x7f-\x9f{REORDERING}]")
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{2,}={0,2}")
 

@@ -6,13 +6,17 @@ it could set the clipboard or the window's title, move the cursor, or reorder wh
 
 import re
 
+REORDERING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Unicode's Bidi_Control (UAX 9), for a set in a pattern: marks, invisible themselves, that reorder
+the text around them. Decision 125 has why they are treated alike."""
+
 # Removed whole: OSC (ends with BEL or ST), DCS, SOS, PM and APC (end with ST), CSI with its
 # parameters, other escape sequences; then what remains of C0 (without tab and line feed), DEL, C1,
-# and the Unicode characters that override the direction of text (UAX 9).
+# and the marks that reorder text.
 CONTROL_SEQUENCES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
     r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    rf"|[\x00-\x08\x0b-\x1f\x7f-\x9f{REORDERING}]"
 )
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 NO_COLOUR = "\x1b[0m"
@@ -21,7 +25,7 @@ MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
 _WHITE_SPACE = {ord("\r"): " ", ord("\t"): " "}  # in JSON they are only between values
 # Valid in a JSON text, and only inside of its strings: an escape there means the same.
-_JSON_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_JSON_CONTROLS = re.compile(rf"[\x7f-\x9f\u2028\u2029{REORDERING}]")
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ const ESC = '\u001b';
 // CSI, OSC (ended by BEL or ST), and two-character escapes
 const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_a-z=><78]?)/g;
 // control characters except tab and ESC, and characters that reorder or hide the text around them
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const INVISIBLE = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\p{Bidi_Control}\ufeff]/gu;
 
 /** The text without escape sequences, for searching, titles and screen readers. @param {string} text */
 export function plain(text) {

@@ -2,7 +2,7 @@
 
 // Controls but tab and line end, and the marks that reorder the text around them: with these, a
 // question could be read as another one.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Bidi_Control}]/gu;
 
 /** @param {string} text */
 export function visible(text) {

@@ -2,10 +2,12 @@
 
 import re
 
+from relay.client.plain_text import REORDERING
+
 _CONTROLS = (
     r"\x00-\x1f\x7f"  # C0 and DEL
     r"\x80-\x9f"  # C1: some terminals take U+009B like ESC [
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # Bidi_Control: these reorder text
+    f"{REORDERING}"
     r"\u2028\u2029"  # line ends
 )
 VISIBLE_TEXT_PATTERN = f"^[^{_CONTROLS}]+$"

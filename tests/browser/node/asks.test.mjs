@@ -108,6 +108,7 @@ test('details are text, whatever they are', () => {
   for (const [details, expected] of [
     [null, ''], [undefined, ''], ['', ''], [0, '0'], [false, 'false'], ['-a\r\n+b\tc', '-a\n+b\tc'], [{ a: [1] }, '{\n  "a": [\n    1\n  ]\n}'],
     [12345678901234567890, '"≈ 12345678901234567000"'], ['\u001b[31mred\u202e', '⟨U+001B⟩[31mred⟨U+202E⟩'],
+    ['from \u200f1 → 100\u061c\u200e', 'from ⟨U+200F⟩1 → 100⟨U+061C⟩⟨U+200E⟩'],
   ]) assert.equal(detailsText(details), expected);
   assert.deepEqual([foldedLines('a\nb'), foldedLines('a\n'.repeat(20)), foldedLines('a'.repeat(601))], [0, 21, 1]);
 });

@@ -21,6 +21,7 @@ test('colours become classes and every other escape disappears', () => {
     { text: 'red', classes: 'bold c1' }, { text: ' ', classes: '' }, { text: 'plain', classes: '' },
   ]);
   assert.equal(plain('a\u001b[32mb\u202ec\u0000'), 'abc');
+  assert.equal(plain('from \u200f1 → 100\u061c\u200e'), 'from 1 → 100');
 });
 
 test('what is behind letters is drawn, in every spelling of it, and a private sequence is no style', () => {

@@ -104,7 +104,7 @@ def test_a_press_answers_only_what_is_shown_in_full() -> None:
 
 
 def test_marks_that_reorder_text_are_left_out() -> None:
-    odd = ask(question="Delete \u202ecba\u2066?\x1b[1m\r\nnow", title="a\u202eb\n")
+    odd = ask(question="Delete \u202ecba\u2066\u200f?\x1b[1m\r\nnow", title="a\u202eb\u061c\n")
     made = push_message(odd, always=False)
     assert (made.title, made.body) == ("ab waits for you", "Delete cba?[1m\nnow")
 

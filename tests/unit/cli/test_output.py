@@ -34,14 +34,18 @@ CLEANED = [
     ("a\x9b31mb\x9d0;t\x9cc", "a31mb0;tc"),  # C1
     ("a\x00\x07\x08\x0b\x0c\r\x7fb", "ab"),
     ("\u202egpj.exe\u2066x\u2069\u202c", "gpj.exex"),  # direction of text
+    ("from \u200f1 \u2192 100\u061c\u200e", "from 1 \u2192 100"),
     ("one\ntwo\r\nthree\u2028four\u2029five", "one two three four five"),
     ("a\tb", "a   b"),
     ("\x1b\x1b]52;c;x\x07", "]52;c;x"),  # one inside of another leaves text, no sequence
 ]
 
 
+REORDERING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
 def is_control(character: str) -> bool:
-    return ord(character) < 32 or 127 <= ord(character) < 160 or character in "\u202e\u2066"
+    return ord(character) < 32 or 127 <= ord(character) < 160 or character in REORDERING
 
 
 @pytest.mark.parametrize(("text", "shown"), CLEANED)
@@ -49,7 +53,9 @@ def test_text_is_cleaned(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
-@given(st.text(st.sampled_from("a;[]\\0m\x07\x18\x1b\x9b\x9c\x9d\x7f\n\r\tP_^X\u202e\u2066é")))
+@given(
+    st.text(st.sampled_from("a;[]\\0m\x07\x18\x1b\x9b\x9c\x9d\x7f\n\r\tP_^X\u200f\u202e\u2066é"))
+)
 def test_no_control_character_is_left_of_any_text(text: str) -> None:
     assert not [character for character in clean(text) if is_control(character)]
 
