@@ -18,7 +18,7 @@ const MOST_BLOCKS = 60; // until a line is given up that an address names
 
 export class LogHistory {
   /** @type {HistoryState} */ state = 'idle';
-  #since = 0; // the seq from which on lines were here when the state was found
+  #since = 0; // #first when the state was found
   #pane;
   #find;
   #named;
@@ -82,8 +82,9 @@ export class LogHistory {
       const block = await this.#events.before(seq, key, task);
       if (period !== this.#period || seq !== store.earlierSince) return this.#become('idle'); // other lines are wanted by now
       store.addEarlier(block.events.map((event) => ({ event, named: this.#named(event) })), block.since);
-      const end = block.since <= start ? 'start' : block.since <= block.oldest ? (block.oldest > 1 ? 'trimmed' : 'start') : 'idle';
-      return this.#become(end);
+      if (block.since <= start) return this.#become('start');
+      if (block.since <= block.oldest) return this.#become(block.oldest > 1 ? 'trimmed' : 'start');
+      return this.#become(store.full ? 'full' : 'idle');
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       return period === this.#period ? this.#become('failed') : false;
@@ -93,16 +94,21 @@ export class LogHistory {
   /** @param {HistoryState} state @returns {boolean} whether there may be more */
   #become(state) {
     this.state = state;
-    this.#since = this.#pane.store.earlierSince;
+    this.#since = this.#first;
     this.#pane.refresh();
     return state === 'idle';
   }
 
+  /** Where the lines begin that the state is about. A page without room lets its earlier lines go at the next new one: that alone makes no room. */
+  get #first() {
+    const { since, earlierSince } = this.#pane.store;
+    return this.state === 'full' ? since : earlierSince;
+  }
+
   /** Called with each redraw. A search reads nothing by itself: it may find nothing in all that is stored. @param {boolean} atTop */
   #atTop(atTop) {
-    const { pattern, earlierSince } = this.#pane.store;
-    const searched = pattern !== null;
-    if (this.state !== 'reading' && earlierSince > this.#since) this.state = 'idle'; // a flood took the oldest lines away
+    const searched = this.#pane.store.pattern !== null;
+    if (this.state !== 'reading' && this.#first > this.#since) this.state = 'idle'; // the oldest lines went away
     if (atTop && this.state === 'idle' && !searched) this.more();
     this.#draw(atTop && (this.state !== 'idle' || searched));
     const empty = byId('no-lines');

@@ -45,6 +45,21 @@ test('lines that a flood took away are read again', async () => {
   assert.ok(store.shown[0].seq < 5_001);
 });
 
+test('a log without room is not read again at each line, and is when there is room', async () => {
+  const { past, store, top } = logFrom(1_000);
+  const large = (seq) => ({ ...event(seq), payload: { message: 'x'.repeat(2 ** 20) } });
+  for (let seq = 1_000; seq < 1_030; seq += 1) store.add(large(seq), NO_TASK);
+  answer = () => Response.json({ events: [990, 991, 992].map(large), cursor: 'e.60000', resumed: true, oldest: 1 });
+  await top();
+  assert.deepEqual([past.state, asked, store.earlier.length], ['full', 1, 3]);
+  store.add(event(1_030), NO_TASK); // for which the earlier ones go away
+  await top();
+  assert.deepEqual([past.state, asked, store.earlier.length], ['full', 1, 0]);
+  for (let seq = 1_031; seq < 1_035; seq += 1) store.add(large(seq), NO_TASK); // and now the oldest
+  await top();
+  assert.equal(asked, 2);
+});
+
 test('an answer that breaks off, or that is a page of a proxy, can be asked for again', async () => {
   const brokenOff = () => new Response(new ReadableStream({ start: (body) => body.error(new TypeError('network error')) }));
   for (const bad of [() => new Response('<html>'), brokenOff]) {
