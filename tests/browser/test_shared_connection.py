@@ -69,3 +69,32 @@ async def test_a_frozen_tab_loses_the_shared_connection(scene: Scene) -> None:
     last = await scene.publish(1)
     for each in tabs:
         assert await each.has(last) == upto(last)
+
+
+SANDBOXED = """async (url) => {
+  const source = await (await fetch(`${url}/console/relay-stream.js`)).text();
+  const frame = document.createElement('iframe');
+  frame.sandbox = 'allow-scripts';
+  frame.srcdoc = `<script type=module>
+    const tell = (what) => parent.postMessage(String(what), '*');
+    await navigator.locks.request('any', () => 'granted').then(tell, ({ name }) => tell(name));
+    const file = new Blob([${JSON.stringify(source)}], { type: 'text/javascript' });
+    const { RelayStream } = await import(URL.createObjectURL(file));
+    class Line {
+      constructor(url) { tell(new URL(url).pathname); }
+      close() {}
+    }
+    new RelayStream({ url: '${url}', share: 'us', WebSocket: Line });
+  <` + '/script>';
+  window.heard = [];
+  window.addEventListener('message', ({ data }) => { heard.push(data); });
+  document.body.append(frame);
+}"""
+
+
+async def test_a_sandboxed_frame_has_a_connection_of_its_own(scene: Scene) -> None:
+    """There the browser grants no lock to wait for."""
+    page = await scene.profile.open(scene.page)
+    await page.run(SANDBOXED, scene.relay.url)
+    await page.eventually("() => heard.length === 2")
+    assert await page.run("heard") == ["SecurityError", "/api/rt"]
