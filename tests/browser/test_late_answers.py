@@ -2,6 +2,7 @@
 
 from playwright.sync_api import Route
 
+from tests.support.asking import asking
 from tests.support.browser.chromium import Chromium
 from tests.support.browser.log_rows import CURRENT
 from tests.support.browser.visits import (
@@ -13,8 +14,9 @@ from tests.support.browser.visits import (
     publish,
     session_of,
     until,
+    user_of,
 )
-from tests.support.relay_server import Relay, bearer
+from tests.support.relay_server import Relay, User, bearer
 
 LINES = 3_000
 EARLY, LATE = 1_200, 2_995  # a page load reads the last thousand lines, and a block before them
@@ -34,6 +36,10 @@ HOLD = """() => {
 HAS_READ = "() => document.getElementById('earlier').textContent === 'Search earlier lines'"
 DRAWN = "new Promise((then) => { requestAnimationFrame(() => requestAnimationFrame(then)); })"
 PROXY_PAGE = "<!doctype html><title>Log in to this network</title>"
+
+
+def proxy_page(route: Route) -> None:
+    route.fulfill(status=200, content_type="text/html", body=PROXY_PAGE)
 
 
 async def test_an_address_that_is_found_late_leaves_the_log_to_a_newer_one(
@@ -81,15 +87,28 @@ async def test_a_page_that_a_proxy_puts_in_front_is_no_answer(
 ) -> None:
     async with chromium.profile() as profile:
         tab = await profile.open("about:blank")
-
-        def put(route: Route) -> None:
-            route.fulfill(status=200, content_type="text/html", body=PROXY_PAGE)
-
-        await tab.do(lambda page: page.route("**/api/user", put))
+        await tab.do(lambda page: page.route("**/api/user", proxy_page))
         await tab.goto(relay.url)
         await tab.shows("Relay does not answer.")
         await tab.do(lambda page: page.unroute("**/api/user"))
         await press(tab, "Try now")
         await tab.shows(FIRST_WORDS)
         await is_live(tab)
+        assert tab.complaints == []
+
+
+async def test_an_answer_to_a_question_can_be_given_again_behind_a_proxys_page(
+    relay: Relay, chromium: Chromium
+) -> None:
+    async with chromium.profile() as profile:
+        tab = await first_visit(relay, profile)
+        user = User(relay, await user_of(relay, profile), await session_of(profile))
+        async with asking(user, "Deploy?", "--options", "yes,no") as asker:
+            await tab.shows("Deploy?")
+            await tab.do(lambda page: page.route("**/answer", proxy_page))
+            await tab.do(lambda page: page.locator(".ask-option", has_text="yes").click())
+            await tab.shows("it is not known whether your answer has arrived")
+            await tab.do(lambda page: page.unroute("**/answer"))
+            await tab.do(lambda page: page.locator(".ask-option", has_text="no").click())
+        assert (asker.code, asker.stdout) == (1, b"no\n"), asker.stderr
         assert tab.complaints == []
