@@ -14,16 +14,11 @@ from relay.shared_limits import Charge, Taken
 MICROSECONDS = 1_000_000
 
 # A TAT is never further ahead than the burst allows. One that is was stored before the node's clock
-# was set back, or by another program; what is no number counts as none.
+# was set back, or by another program: it is shortened there, too, so that it passes even if all is
+# refused. What is no number counts as none.
 _OWED = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local function owed(key, most)
-  local stored = redis.pcall('GET', key)
-  local arrival = type(stored) == 'string' and tonumber(stored)
-  if not arrival or not (arrival > now) then return 0 end
-  return math.min(arrival - now, most)
-end
 local function store(key, owes)
   if owes > 0 then
     local milliseconds = string.format('%.0f', owes / 1000 + 1000)
@@ -31,6 +26,14 @@ local function store(key, owes)
   else
     redis.call('DEL', key)
   end
+end
+local function owed(key, most)
+  local stored = redis.pcall('GET', key)
+  local arrival = type(stored) == 'string' and tonumber(stored)
+  if not arrival or not (arrival > now) then return 0 end
+  if arrival - now <= most then return arrival - now end
+  store(key, most)
+  return most
 end
 """
 

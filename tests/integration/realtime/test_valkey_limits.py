@@ -96,6 +96,27 @@ async def test_what_others_store_there_refuses_for_one_burst_at_most(
             assert (taken.refused, round(taken.owed[0] / 3600)) == (None, 1)
 
 
+async def test_a_clock_that_was_set_back_refuses_no_longer_than_one_burst(redis_url: str) -> None:
+    rate, port = Rate(50, 1, 5), int(redis_url.rpartition(":")[2])
+    first, second = charge_of(rate, "first"), charge_of(rate, "second")
+    async with processes(by_valkey(redis_url), 1) as (one,):
+        now = ask(port, "TIME")
+        assert isinstance(now, list)
+        ahead = (int(now[0]) + 3600) * 1_000_000  # as an hour ago, before it was set back
+        for charge in (first, second):
+            key = one._leases._names.of_limit(charge.limit, charge.key, "beside")
+            ask(port, "SET", key.name.decode(), str(ahead))
+        refused = await one.take([first, second], "beside")
+        assert refused is not None
+        assert (refused.refused, refused.owed) == (0, [0.1, 0.1])
+        for charge in (first, second):  # the one that was not looked at first recovers, too
+            with trio.fail_after(PATIENCE):
+                answer: Taken | None = refused
+                while answer is None or answer.refused is not None:
+                    await trio.sleep(answer.wait if answer else 0.0)
+                    answer = await one.take([charge], "beside")
+
+
 async def test_nothing_there_names_an_address_a_user_or_a_token(redis_url: str) -> None:
     user, token, port = uuid4(), uuid4(), int(redis_url.rpartition(":")[2])
     async with processes(by_valkey(redis_url), 1) as (one,):
