@@ -25,6 +25,7 @@
         ├── DatabaseAway
         ├── JournalFull
         ├── DiskFull
+        ├── PushKeysSealed
         └── Draining
 
 A problem has a status, a stable `code` that programs may compare, a constant title, and a detail
@@ -253,6 +254,12 @@ class JournalFull(Unavailable):
 class DiskFull(Unavailable):
     code, title = "disk_full", "Disk full"
     hint = "The database's disk is nearly full. Nothing was stored."
+    retry_after = 30
+
+
+class PushKeysSealed(Unavailable):
+    code, title = "push_keys_sealed", "Keys of Web Push sealed"
+    hint = "The keys of Web Push are sealed with a signing key that this process does not have."
     retry_after = 30
 
 

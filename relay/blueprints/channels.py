@@ -11,6 +11,7 @@ from relay.channels.channels import NoSuchChannel, TooManyChannels
 from relay.channels.kinds import KINDS, AnyChannelRequest
 from relay.channels.notification import EVENTS, Event
 from relay.db.channels import StoredChannel, remove_channel, select_channels
+from relay.errors import PushKeysSealed
 from relay.events import optional_rfc3339, rfc3339
 from relay.media_types import JSON
 from relay.schema_types import Examples, Moment, Uuid
@@ -108,7 +109,7 @@ async def list_channels(request: HTTPRequest) -> Answer:
         200: AddedChannel(channel_id=Examples.TOKEN_ID),
     },
     links=(Link("list_deliveries", parameters={"channel_id": "channel_id"}),),
-    refuses=(NoSuchChannel, TooManyChannels),
+    refuses=(NoSuchChannel, TooManyChannels, PushKeysSealed),
 )
 @limited(TOKENS)
 @needs(SESSION)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 from quart import Blueprint
 
+from relay.errors import PushKeysSealed
 from relay.web.answers import Answer, json_answer
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import described
@@ -37,6 +38,7 @@ class PushKey(msgspec.Struct):
             "UbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM"
         )
     },
+    refuses=(PushKeysSealed,),
 )
 @limited(READS)
 @needs(SESSION)

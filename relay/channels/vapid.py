@@ -1,7 +1,8 @@
 """The VAPID keys (RFC 8292), by which push services recognize this Relay: made once, and kept.
 
 A subscription is bound to the public key that it was made with, so all processes use one pair. It
-is in the database, and its private key is sealed there as the secrets of channels are.
+is in the database, and its private key is sealed there as the secrets of channels are. A pair that
+is replaced ends every device's channel, so a process does that only if the pair is lost for sure.
 """
 
 import base64
@@ -26,6 +27,7 @@ from relay.db.vapid_keys import (
     replace_vapid_keys,
     select_vapid_keys,
 )
+from relay.errors import PushKeysSealed, Unavailable
 
 KEY_BYTES = 32  # of a private key on P-256
 TOKEN_SECONDS = 12 * 3_600  # RFC 8292: at most 24 hours; clocks differ
@@ -54,6 +56,7 @@ class Vapid:
         self._database = database
         self._vault = vault
         self._known: VapidKeys | None = None
+        self._logged: str | None = None
 
     async def keys_of(self, public_key: str) -> VapidKeys | None:
         """The pair with this public key; None if Relay has others by now.
@@ -69,8 +72,11 @@ class Vapid:
     async def present(self) -> VapidKeys:
         """The pair for a new subscription, which is made if there is none.
 
-        It is also made if no signing key opens the stored one any more: then every subscription
-        is void, and pages subscribe again when they are opened.
+        It is also made if the signing key that is named beside the stored one is here, and does not
+        open it: then every subscription is void, and pages subscribe again when they are opened. A
+        key that is not here may be at another process, whose list of keys is newer.
+
+        Raises PushKeysSealed.
         """
         stored = await select_vapid_keys(self._database)
         if stored is None:
@@ -79,6 +85,8 @@ class Vapid:
         try:
             self._known = self._opened(stored)
         except CannotOpen as reason:
+            if stored.kid not in self._vault.kids:
+                raise self._refusal(reason) from None
             log.warning("vapid_keys_replaced", error=str(reason))
             await replace_vapid_keys(self._database, stored, self._new())
             return await self._stored()
@@ -96,10 +104,22 @@ class Vapid:
         await replace_vapid_keys(self._database, stored, self._sealed(keys))
 
     async def _stored(self) -> VapidKeys:
+        """The pair that is there by now: this process's, or that of one that was quicker."""
         stored = await select_vapid_keys(self._database)
-        assert stored is not None, "nothing deletes the keys"
-        self._known = self._opened(stored)
+        if stored is None:
+            raise Unavailable()  # an operator has deleted it meanwhile
+        try:
+            self._known = self._opened(stored)
+        except CannotOpen as reason:
+            raise self._refusal(reason) from None
         return self._known
+
+    def _refusal(self, reason: CannotOpen) -> PushKeysSealed:
+        error = str(reason)
+        if error != self._logged:  # once, not at each visit
+            log.warning("vapid_keys_sealed", error=error)
+            self._logged = error
+        return PushKeysSealed()
 
     def _new(self) -> StoredVapidKeys:
         private_key = generate_private_key(SECP256R1())
