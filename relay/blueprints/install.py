@@ -5,7 +5,7 @@ from functools import cache
 import trio
 from quart import Blueprint
 
-from relay.errors import NotFound
+from relay.errors import NotFound, Unavailable
 from relay.web.answers import Answer
 from relay.web.needs import NOTHING
 from relay.web.openapi.describe import Parameter, Text, described
@@ -42,7 +42,7 @@ async def newest(request: HTTPRequest) -> Answer:
     parameters=(Parameter("name", str, "The wheel's file name.", _WHEEL_NAME, "path"),),
     answers={200: Text("The wheel.", (MEDIA_TYPE,)), 304: NOT_MODIFIED},
     headers=FILE_HEADER_NAMES,
-    refuses=(NotFound,),
+    refuses=(NotFound, Unavailable),
 )
 @limited(PAGES)
 @needs(NOTHING)

@@ -9,14 +9,15 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from hashlib import sha256
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from io import BytesIO, StringIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import relay
-from relay import DISTRIBUTION
+from relay import DISTRIBUTION, __version__
 from relay.config.resources import packaged
+from relay.errors import Unavailable
 
 # What the package is made of. Anything else in a checkout's folder (an editor's copies, caches,
 # secrets) is not sent to strangers.
@@ -38,7 +39,7 @@ _MODE = 0o100644 << 16  # a regular file, as Unix writes it into a ZIP file
 
 def _prefix() -> str:
     """The name and the version as a wheel's file name and its metadata's folder spell them."""
-    return f"{re.sub('[-_.]+', '_', DISTRIBUTION)}-{relay.__version__}"
+    return f"{re.sub('[-_.]+', '_', DISTRIBUTION)}-{__version__}"
 
 
 def wheel_name() -> str:
@@ -47,12 +48,22 @@ def wheel_name() -> str:
 
 
 def make_wheel() -> bytes:
-    """The wheel. This reads some 400 files and takes a tenth of a second."""
+    """The wheel. This reads some 400 files and takes a tenth of a second.
+
+    Raises Unavailable if an upgrade has replaced them since this process started: its name would
+    be that of another version.
+    """
     folder = f"{_prefix()}.dist-info"
-    files = [
-        *sorted(_package_files()),
-        *((f"{folder}/{name}", data) for name, data in _metadata(distribution(DISTRIBUTION))),
-    ]
+    try:
+        files = [
+            *sorted(_package_files()),
+            *((f"{folder}/{name}", data) for name, data in _metadata(distribution(DISTRIBUTION))),
+        ]
+        still_there = version(DISTRIBUTION) == __version__
+    except (FileNotFoundError, PackageNotFoundError):
+        still_there = False
+    if not still_there:
+        raise Unavailable("Relay was upgraded. Try again when it has restarted.")
     record = f"{folder}/RECORD"
     made = BytesIO()
     with ZipFile(made, "w") as archive:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.blueprints import install
+from relay.web import own_wheel
 from relay.web.own_wheel import make_wheel, wheel_name
 from tests.support.client_tour import tour
 from tests.support.commands import run_command
@@ -21,6 +23,34 @@ INSTALLED_WHEEL = """\
 import hashlib
 from relay.web.own_wheel import make_wheel
 print(hashlib.sha256(make_wheel()).hexdigest())
+"""
+
+# run where a wheel's files lie: what a process makes before and after an upgrade of them
+UPGRADED_WHEEL = """\
+import sys
+from pathlib import Path
+from relay.errors import Unavailable
+from relay.web.own_wheel import make_wheel, wheel_name
+
+def answer():
+    try:
+        return make_wheel() == made
+    except Unavailable:
+        return "unavailable"
+
+sys.path[:] = [path for path in sys.path if "site-packages" not in path]  # Relay is there, too
+made, name = make_wheel(), wheel_name()
+(old,) = Path.cwd().glob("*.dist-info")
+away = old.rename("away")
+print("uninstalled", answer())
+metadata = away / "METADATA"
+text = metadata.read_text()
+metadata.write_text(text.replace("\\nVersion: ", "\\nVersion: 9", 1))
+new = away.rename(old.name.replace("-", "-9", 1))
+print("upgraded", answer(), wheel_name() == name)
+(new / "METADATA").write_text(text)
+new.rename(old)
+print("put back", answer())
 """
 
 
@@ -63,6 +93,35 @@ def test_it_is_the_same_from_a_checkout_and_from_an_installed_wheel(full: Path) 
         [full / "python", "-c", INSTALLED_WHEEL], check=True, capture_output=True, text=True
     )
     assert installed.stdout.strip() == hashlib.sha256(make_wheel()).hexdigest()
+
+
+def test_files_of_another_version_are_not_given_this_ones_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(make_wheel())) as archive:
+        archive.extractall(tmp_path)
+    printed = subprocess.run(
+        [sys.executable, "-c", UPGRADED_WHEEL],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert printed.stdout.splitlines() == [
+        "uninstalled unavailable",
+        "upgraded unavailable True",
+        "put back True",
+    ], printed.stderr
+
+
+async def test_while_they_are_there_it_is_refused_for_the_moment(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/install/{wheel_name()}"
+    install._made.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(own_wheel, "version", lambda name: "9.9.9")
+        refused = await relay.http.get(address)
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert (await relay.http.get(address)).content == make_wheel()
 
 
 async def test_it_is_sent_again_only_when_it_changed(relay: Relay) -> None:
