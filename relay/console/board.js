@@ -26,7 +26,7 @@ export class Board {
   /** @type {TaskGroups | null} */ #groups = null; // null: they are not shown
   /** @type {TaskGroups | null} */ #allGroups = null; // also while the tasks of one are shown
   /** By the task that stands for each. @type {Map<string, TaskGroup>} */ #shownGroups = new Map();
-  #quietUntil = 0; // ms
+  #quietUntil = 0; // ms, of a clock that nothing sets
   #changed;
 
   /** @param {RelayTasks} tasks @param {() => void} changed called when a page has come */
@@ -100,10 +100,10 @@ export class Board {
   /** Reads older tasks, or more groups, if there are any. After a failure it does so no sooner than some seconds later. */
   async more() {
     const source = this.#source;
-    if (this.#tasks.state !== 'ready' || Date.now() < this.#quietUntil) return;
+    if (this.#tasks.state !== 'ready' || performance.now() < this.#quietUntil) return;
     const tried = await source.more();
     if (source !== this.#source) return;
-    if (source.failed) this.#quietUntil = Date.now() + QUIET_MS;
+    if (source.failed) this.#quietUntil = performance.now() + QUIET_MS;
     if (tried) this.#changed();
   }
 
