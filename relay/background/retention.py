@@ -1,15 +1,19 @@
 """Background tasks that bound what is stored: retention, expiry and the free disk space."""
 
 import shutil
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 import trio
 
+from relay.background.steps import Steps
 from relay.config.settings import Settings
 from relay.db.journal import Journal
 from relay.db.pool import Database
 from relay.db.retention import (
+    BEFORE_ALL_USERS,
     StreamBounds,
     expire_user,
     select_days_ago,
@@ -18,11 +22,10 @@ from relay.db.retention import (
     sweep,
     trim_stream,
 )
-from relay.db.work_failures import WorkFailures
 from relay.observability import metrics
 
-TRIM_PAUSE_SECONDS = 0.005  # between two trims of a stream, so that its producers get the row lock
-SWEEP_PAUSE_SECONDS = 0.005  # between two sweeps: other statements need the disk, too
+# Between two statements: others need the disk, too, and producers the row lock of their stream.
+PAUSE_SECONDS = 0.005
 DISK_CHECK_INTERVAL = 1.0  # seconds between two checks of the free space
 
 log = structlog.get_logger("relay.background.retention")
@@ -30,14 +33,15 @@ log = structlog.get_logger("relay.background.retention")
 
 async def run_retention(database: Database, settings: Settings) -> None:
     """Trim streams, expire idle users and delete expired rows, at intervals, until cancelled."""
-    failures = WorkFailures(
-        "relay.background.retention", waits="housekeeping_waits", refused="housekeeping_refused"
+    steps = Steps(
+        {
+            "streams": partial(trim_streams, database, settings),
+            "idle_users": partial(expire_idle_users, database, settings),
+            "expired_rows": partial(sweep_expired, database, settings),
+        }
     )
     while True:
-        with failures.attempt():
-            await trim_streams(database, settings)
-            await expire_idle_users(database, settings)
-            await sweep_expired(database, settings)
+        if await steps.run():
             metrics.housekeeping_done.set_to_current_time()
         await trio.sleep(settings.housekeeping_every)
 
@@ -49,23 +53,30 @@ async def trim_streams(database: Database, settings: Settings) -> None:
         max_bytes=settings.retention_bytes,
         before=await select_days_ago(database, settings.retention_days),
     )
-    for user_id in await select_overfull(database, bounds):
-        while trimmed := await trim_stream(database, user_id, bounds):
-            metrics.events_trimmed.inc(trimmed)
-            await trio.sleep(TRIM_PAUSE_SECONDS)
+    after: UUID | None = BEFORE_ALL_USERS
+    while after is not None:
+        overfull, after = await select_overfull(database, bounds, after)
+        for user_id in overfull:
+            while trimmed := await trim_stream(database, user_id, bounds):
+                metrics.events_trimmed.inc(trimmed)
+                await trio.sleep(PAUSE_SECONDS)
+        await trio.sleep(PAUSE_SECONDS)
 
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
     """Delete idle users without a live credential. `Deletion` deletes what is stored of them."""
-    while user_ids := await select_idle_users(database, idle_days=settings.idle_user_days):
-        for user_id in user_ids:
+    after: UUID | None = BEFORE_ALL_USERS
+    while after is not None:
+        idle, after = await select_idle_users(database, after, idle_days=settings.idle_user_days)
+        for user_id in idle:
             await expire_user(database, user_id, idle_days=settings.idle_user_days)
+        await trio.sleep(PAUSE_SECONDS)
 
 
 async def sweep_expired(database: Database, settings: Settings) -> None:
     """Delete all rows that have expired, in steps: a busy stream leaves more than one holds."""
     while await sweep(database, audit_days=settings.audit_days):  # noqa: ASYNC110 - each a part
-        await trio.sleep(SWEEP_PAUSE_SECONDS)
+        await trio.sleep(PAUSE_SECONDS)
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:

@@ -9,7 +9,8 @@ from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
 SWEEP_BATCH = 1_000  # rows
-IDLE_USERS = 100  # read at once
+USERS_AT_ONCE = 1_000  # a statement looks at no more, so its work is bounded
+BEFORE_ALL_USERS = UUID(int=0)
 _FULL_SWEEP = f"DELETE {SWEEP_BATCH}"
 
 
@@ -27,22 +28,34 @@ async def select_days_ago(database: Database, days: float) -> datetime:
     return at
 
 
-async def select_overfull(database: Database, bounds: StreamBounds) -> list[UUID]:
-    """Users with streams that exceed the bounds."""
-    rows = await database.fetch(
+async def select_overfull(
+    database: Database, bounds: StreamBounds, after: UUID
+) -> tuple[list[UUID], UUID | None]:
+    """Look at the next `USERS_AT_ONCE` users after this one, by their ids.
+
+    Returns those with streams that exceed the bounds, and the last one it looked at, which is None
+    if there are no more. Begin after `BEFORE_ALL_USERS`.
+    """
+    return await _page_of_users(
+        database,
         """
-        SELECT u.user_id FROM users u
-        LEFT JOIN events e ON e.user_id = u.user_id AND e.seq = u.oldest_seq
-        WHERE u.last_seq >= u.oldest_seq AND (
-            u.last_seq - u.oldest_seq + 1 > $1 OR u.stored_bytes > $2 OR e.received_at < $3
+        WITH page AS MATERIALIZED (
+            SELECT user_id, oldest_seq, last_seq, stored_bytes FROM users
+            WHERE user_id > $1 ORDER BY user_id LIMIT $2
         )
-        LIMIT 10000
+        SELECT (SELECT user_id FROM page ORDER BY user_id DESC LIMIT 1) AS last, ARRAY(
+            SELECT p.user_id FROM page p
+            LEFT JOIN events e ON e.user_id = p.user_id AND e.seq = p.oldest_seq
+            WHERE p.last_seq >= p.oldest_seq AND (
+                p.last_seq - p.oldest_seq + 1 > $3 OR p.stored_bytes > $4 OR e.received_at < $5
+            )
+        ) AS found
         """,
+        after,
         bounds.max_events,
         bounds.max_bytes,
         bounds.before,
     )
-    return [row["user_id"] for row in rows]
 
 
 async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -> int:
@@ -159,22 +172,39 @@ async def sweep(database: Database, *, audit_days: float) -> bool:
     return full or swept == _FULL_SWEEP
 
 
-async def select_idle_users(database: Database, *, idle_days: float) -> list[UUID]:
-    """Some users without a live session or token, idle for at least `idle_days`."""
-    rows = await database.fetch(
+async def select_idle_users(
+    database: Database, after: UUID, *, idle_days: float
+) -> tuple[list[UUID], UUID | None]:
+    """Of the next users, as in `select_overfull`, those that may expire.
+
+    They have no live session or token, and are idle for at least `idle_days`.
+    """
+    return await _page_of_users(
+        database,
         """
-        SELECT u.user_id FROM users u
-        WHERE u.active_at < now() - $1 * interval '1 day'
-            AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id
-                AND s.revoked_at IS NULL AND s.expires_at > now())
-            AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = u.user_id
-                AND t.revoked_at IS NULL AND t.expires_at > now())
-        LIMIT $2
+        WITH page AS MATERIALIZED (
+            SELECT user_id, active_at FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2
+        )
+        SELECT (SELECT user_id FROM page ORDER BY user_id DESC LIMIT 1) AS last, ARRAY(
+            SELECT u.user_id FROM page u
+            WHERE u.active_at < now() - $3 * interval '1 day'
+                AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id
+                    AND s.revoked_at IS NULL AND s.expires_at > now())
+                AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = u.user_id
+                    AND t.revoked_at IS NULL AND t.expires_at > now())
+        ) AS found
         """,
+        after,
         idle_days,
-        IDLE_USERS,
     )
-    return [row["user_id"] for row in rows]
+
+
+async def _page_of_users(
+    database: Database, statement: str, after: UUID, *args: object
+) -> tuple[list[UUID], UUID | None]:
+    row = await database.fetchrow(statement, after, USERS_AT_ONCE, *args)
+    assert row is not None  # one row, whatever it finds
+    return row["found"], row["last"]
 
 
 async def expire_user(database: Database, user_id: UUID, *, idle_days: float) -> None:

@@ -8,9 +8,10 @@ import pytest
 from relay.background.deletion import clear_deleted_users
 from relay.background.retention import expire_idle_users, sweep_expired, trim_streams
 from relay.config.settings import Settings
+from relay.db import retention
 from relay.db.epochs import renew_epochs
 from relay.db.pool import Database
-from relay.db.retention import IDLE_USERS, SWEEP_BATCH, sweep
+from relay.db.retention import SWEEP_BATCH, USERS_AT_ONCE, sweep
 from tests.support.databases import database_of
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
@@ -41,6 +42,19 @@ async def test_a_stream_keeps_the_newest_within_its_bounds(
         await trim_streams(database, settings(**bound))
     assert await stored(user) == [6, 7, 8]
     assert await stored(other) == [1, 2]
+
+
+async def test_one_pass_trims_every_stream_however_many_exceed_their_bounds(
+    relay: Relay, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "USERS_AT_ONCE", 2)
+    users = [await relay.user() for _ in range(5)]
+    for user in users:
+        await user.publish(4)
+    async with database_of(database_url) as database:
+        await count_as_folded(database)
+        await trim_streams(database, settings(relay_retention_events="3"))
+    assert [await stored(user) for user in users] == [[2, 3, 4]] * 5
 
 
 async def test_old_events_are_trimmed_and_a_cursor_before_them_gets_a_gap(
@@ -135,7 +149,7 @@ async def test_one_pass_deletes_all_that_has_expired(relay: Relay, database_url:
             SELECT gen_random_uuid(), 'e', now() - interval '31 days'
             FROM generate_series(1, $1::integer)
             """,
-            IDLE_USERS + 1,
+            USERS_AT_ONCE + 1,
         )
         await sweep_expired(database, settings())
         assert await database.fetchval("SELECT count(*) FROM trimmed_events") == 0
@@ -143,7 +157,7 @@ async def test_one_pass_deletes_all_that_has_expired(relay: Relay, database_url:
         assert await database.fetchval("SELECT count(*) FROM users") == 1
         await clear_deleted_users(database)
         cleared = "SELECT count(*) FROM deleted_users WHERE cleared_at IS NOT NULL"
-        assert await database.fetchval(cleared) == IDLE_USERS + 1
+        assert await database.fetchval(cleared) == USERS_AT_ONCE + 1
 
 
 async def test_a_wholly_trimmed_stream_keeps_its_numbering(relay: Relay, database_url: str) -> None:
