@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from relay.background.steps import Steps
+from relay.background.sweeping import sweep_steps
 from relay.config.settings import Settings
 from relay.db.journal import Journal
 from relay.db.pool import Database
@@ -19,7 +20,6 @@ from relay.db.retention import (
     select_days_ago,
     select_idle_users,
     select_overfull,
-    sweep,
     trim_stream,
 )
 from relay.observability import metrics
@@ -37,7 +37,7 @@ async def run_retention(database: Database, settings: Settings) -> None:
         {
             "streams": partial(trim_streams, database, settings),
             "idle_users": partial(expire_idle_users, database, settings),
-            "expired_rows": partial(sweep_expired, database, settings),
+            **sweep_steps(database, audit_days=settings.audit_days),
         }
     )
     while True:
@@ -70,12 +70,6 @@ async def expire_idle_users(database: Database, settings: Settings) -> None:
         idle, after = await select_idle_users(database, after, idle_days=settings.idle_user_days)
         for user_id in idle:
             await expire_user(database, user_id, idle_days=settings.idle_user_days)
-        await trio.sleep(PAUSE_SECONDS)
-
-
-async def sweep_expired(database: Database, settings: Settings) -> None:
-    """Delete all rows that have expired, in steps: a busy stream leaves more than one holds."""
-    while await sweep(database, audit_days=settings.audit_days):  # noqa: ASYNC110 - each a part
         await trio.sleep(PAUSE_SECONDS)
 
 

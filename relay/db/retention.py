@@ -1,4 +1,4 @@
-"""Statements that trim streams and delete expired rows, in small batches to hold locks briefly."""
+"""Statements that trim streams, in small batches to hold locks briefly, and expire idle users."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,10 +8,8 @@ import msgspec
 from relay.db.pool import Database
 
 TRIM_BATCH = 500  # events: a few milliseconds under the user's row lock
-SWEEP_BATCH = 1_000  # rows
 USERS_AT_ONCE = 1_000  # a statement looks at no more, so its work is bounded
 BEFORE_ALL_USERS = UUID(int=0)
-_FULL_SWEEP = f"DELETE {SWEEP_BATCH}"
 
 
 class StreamBounds(msgspec.Struct, frozen=True):
@@ -69,107 +67,6 @@ async def trim_stream(database: Database, user_id: UUID, bounds: StreamBounds) -
         TRIM_BATCH,
     )
     return trimmed
-
-
-async def sweep(database: Database, *, audit_days: float) -> bool:
-    """Delete up to `SWEEP_BATCH` expired rows of each kind; returns whether there may be more.
-
-    They are idempotency keys, credentials, asks, deliveries, hosts that were called, links,
-    tickets, processes and audit rows. The ended credentials of a deleted user stay for a day, so
-    that every process learns that they ended. It skips rows that another statement has locked; the
-    next sweep finds them again.
-    """
-    full = False
-    for statement in (
-        """
-        DELETE FROM processes WHERE process_id IN (
-            SELECT process_id FROM processes
-            WHERE seen_at < now() - interval '1 minute' LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM trimmed_events WHERE (user_id, event_id) IN (
-            SELECT user_id, event_id FROM trimmed_events
-            WHERE received_at < now() - interval '1 day' LIMIT $1
-            FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM tokens WHERE (user_id, token_id) IN (
-            SELECT user_id, token_id FROM tokens
-            WHERE least(expires_at, revoked_at) < now() - interval '30 days'
-                OR user_id IN (
-                    SELECT user_id FROM deleted_users
-                    WHERE cleared_at < now() - interval '1 day'
-                )
-            LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM asks WHERE (user_id, ask_id) IN (
-            SELECT user_id, ask_id FROM asks
-            WHERE state <> 'open' AND ended_at < now() - interval '30 days' LIMIT $1
-            FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM deliveries WHERE (user_id, delivery_id) IN (
-            SELECT user_id, delivery_id FROM deliveries
-            WHERE ended_at < now() - interval '7 days' LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM sessions WHERE (user_id, session_id) IN (
-            SELECT user_id, session_id FROM sessions
-            WHERE least(expires_at, revoked_at) < now() - interval '30 days'
-                OR user_id IN (
-                    SELECT user_id FROM deleted_users
-                    WHERE cleared_at < now() - interval '1 day'
-                )
-            LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM links WHERE (user_id, session_id) IN (
-            SELECT user_id, session_id FROM links
-            WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM tickets WHERE (user_id, ticket_hash) IN (
-            SELECT user_id, ticket_hash FROM tickets
-            WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM receivers WHERE host IN (
-            SELECT host FROM receivers
-            WHERE paced_until < now() - interval '1 hour' LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-        """
-        DELETE FROM deleted_users WHERE user_id IN (
-            SELECT user_id FROM deleted_users d
-            WHERE cleared_at < now() - interval '1 day'
-                AND NOT EXISTS (SELECT FROM tokens t WHERE t.user_id = d.user_id)
-                AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = d.user_id)
-            LIMIT $1 FOR UPDATE SKIP LOCKED
-        )
-        """,
-    ):
-        full |= await database.execute(statement, SWEEP_BATCH) == _FULL_SWEEP
-    swept = await database.execute(
-        """
-        DELETE FROM audit_log WHERE (user_id, audit_id) IN (
-            SELECT user_id, audit_id FROM audit_log
-            WHERE at < now() - $2 * interval '1 day' ORDER BY at LIMIT $1
-            FOR UPDATE SKIP LOCKED
-        )
-        """,
-        SWEEP_BATCH,
-        audit_days,
-    )
-    return full or swept == _FULL_SWEEP
 
 
 async def select_idle_users(

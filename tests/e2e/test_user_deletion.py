@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from relay.background.deletion import clear_deleted_users
+from relay.background.sweeping import sweep
 from relay.db.pool import connect
-from relay.db.retention import sweep
 from tests.support.databases import begin, database_of, statement, until_waiting
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.problems import check
@@ -110,8 +110,7 @@ async def test_nothing_stays_but_that_the_user_ended(relay: Relay, database_url:
         assert set(await rows_of(database, user.user_id)) == LEFT
         yesterday = "UPDATE deleted_users SET cleared_at = now() - interval '25 hours'"
         await database.execute(yesterday)
-        for _ in range(2):  # first the credentials, then the note of the deletion
-            await sweep(database, audit_days=90)
+        await sweep(database, audit_days=90)
         assert set(await rows_of(database, user.user_id)) == {"audit_log"}
         assert await rows_of(database, other.user_id) == kept
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 import trio
 
+from relay.background.sweeping import sweep
 from relay.channels import senders
 from relay.db.notifications import TakenNotification, Waiting, select_waiting
 from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
 from relay.db.receivers import ReceiverBounds
-from relay.db.retention import sweep
 from tests.support.channels import pass_time
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.projecting import new_users

@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 
 from relay.background.deletion import clear_deleted_users
-from relay.background.retention import expire_idle_users, sweep_expired, trim_streams
+from relay.background.retention import expire_idle_users, trim_streams
+from relay.background.sweeping import sweep
 from relay.config.settings import Settings
 from relay.db import retention
 from relay.db.epochs import renew_epochs
+from relay.db.expired_rows import SWEEP_BATCH
 from relay.db.pool import Database
-from relay.db.retention import SWEEP_BATCH, USERS_AT_ONCE, sweep
+from relay.db.retention import USERS_AT_ONCE
 from tests.support.databases import database_of
 from tests.support.projections import count_as_folded
 from tests.support.relay_server import Relay, User
@@ -151,7 +153,7 @@ async def test_one_pass_deletes_all_that_has_expired(relay: Relay, database_url:
             """,
             USERS_AT_ONCE + 1,
         )
-        await sweep_expired(database, settings())
+        await sweep(database, audit_days=90)
         assert await database.fetchval("SELECT count(*) FROM trimmed_events") == 0
         await expire_idle_users(database, settings())
         assert await database.fetchval("SELECT count(*) FROM users") == 1

@@ -9,11 +9,11 @@ import trio
 
 from relay.auth.credentials import SESSION_DAYS
 from relay.auth.tokens import Kind
+from relay.background.sweeping import sweep
 from relay.db.epochs import renew_epochs
 from relay.db.links import spend_link
 from relay.db.pool import Database, DatabaseConnection, connect, open_database
 from relay.db.presence import write_presence
-from relay.db.retention import sweep
 from relay.db.tokens import touch_tokens
 from relay.db.user_credentials import UserCredential
 from relay.db.users import end_other_sessions, touch_sessions

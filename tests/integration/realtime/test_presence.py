@@ -9,10 +9,10 @@ import pytest
 import trio
 import trio.lowlevel
 
+from relay.background.sweeping import sweep
 from relay.db import presence as stored
 from relay.db.pool import Database, open_database
 from relay.db.presence import ALIVE_SECONDS, select_others, write_presence
-from relay.db.retention import sweep
 from relay.errors import DatabaseAway
 from relay.realtime.hub import Hub
 from relay.realtime.presence import Presence

@@ -13,7 +13,7 @@ ONE_ROW = (
     r"WHERE \w*\.?(\w+_id|\w+_hash|version) = (\$1|of_user|of_ask|u\.user_id)\b"
     r"|WHERE user_id = \$\d AND \w+ = \$1\b"
 )
-SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE SKIP LOCKED"
+SKIPS_LOCKED = r"FOR (NO KEY )?UPDATE (OF \w )?SKIP LOCKED"
 USERS_IN_ORDER = r"ORDER BY user_id\s+FOR NO KEY UPDATE"
 UNDER_ONE_LOCK = (
     r"lock_user\(|count_live_sessions\(|WHERE user_id = of_user FOR NO KEY UPDATE"
@@ -33,7 +33,7 @@ WAYS = {
     # functions of relay/db
     "touch_sessions": SKIPS_LOCKED,
     "touch_tokens": SKIPS_LOCKED,
-    "sweep": SKIPS_LOCKED,
+    "delete_audit_rows": SKIPS_LOCKED,
     "spend_ticket": ONE_ROW,
     "revoke_token": ONE_ROW,
     "delete_presence": ONE_ROW,
@@ -48,6 +48,8 @@ WAYS = {
     "set_visible": ONE_ROW,
     "replace_sealed": ONE_ROW,
     "replace_vapid_keys": THE_ONLY_ROW,
+    "SWEEPS": SKIPS_LOCKED,  # of relay/db/expired_rows.py, as the next
+    "ENDED_CREDENTIALS": SKIPS_LOCKED,
     # functions of sql/
     "append_event": ONE_ROW,
     "append_events": USERS_IN_ORDER,
