@@ -184,6 +184,13 @@ journal_reads = Counter(
 readers_waiting = _gauge(
     "relay_journal_waiting_readers", "Readers waiting to read from the journal.", "livesum"
 )
+task_bytes_waiting = _gauge(
+    "relay_task_waiting_bytes", "Bytes of messages about tasks that wait for readers.", "livesum"
+)
+task_streams_displaced = Counter(
+    "relay_task_streams_displaced",
+    "Streams of slow readers of tasks ended to make room for others.",
+)
 resumes = Counter("relay_resumes", "Streams started, by the outcome of their cursor.", ["outcome"])
 stream_closes = Counter("relay_stream_closes", "Streams ended, by close code.", ["code"])
 streams_refused = Counter(

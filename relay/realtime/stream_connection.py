@@ -167,7 +167,7 @@ async def _send_snapshot(
 
 async def _send_tasks(transport: Transport, inbox: Inbox, viewer: Viewer, feed: TaskFeed) -> None:
     """Send the tasks that have changed, with the checks for each as in `_write`."""
-    for message in feed.take():
+    for message in feed.backlog.take_each():
         await _wait_until_current(transport, inbox, viewer)
         await transport.send_message("task", message)
         await _keep_alive(transport, inbox)
@@ -181,7 +181,7 @@ async def _follow(
         if inbox.behind:
             await _catch_up(transport, inbox, viewer, journal)
         await _keep_alive(transport, inbox)
-        if feed is not None and feed.has_changes:  # once: events have their turn before the next
+        if feed is not None and feed.backlog:  # once: events have their turn before the next
             await _send_tasks(transport, inbox, viewer, feed)
         events: list[EncodedEvent] = []
         with trio.move_on_at(min(transport.next_heartbeat_at(), transport.idle_deadline())):

@@ -18,19 +18,17 @@ from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.task_pages import SnapshotPart, StoredTaskPage, select_snapshot
 from relay.db.work_failures import WorkFailures
 from relay.events import Cursor
+from relay.observability import metrics
 from relay.projection.projector import CATCH_UP_SECONDS, Projector
-from relay.realtime.close_codes import Close
 from relay.realtime.encoding import MAX_MESSAGE_BYTES, control_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
+from relay.realtime.task_backlogs import TaskBacklog, TaskBacklogs
 from relay.tasks.view import TaskView
 
 CHANGES_INTERVAL_SECONDS = 0.25  # a task is sent at most four times a second
 POLL_INTERVAL_SECONDS = 1.0  # for changes that come without an event
 RETRY_SECONDS = 0.5  # after a read that the database did not answer
-# Messages of one stream that wait: changes of 20 000 tasks, as they mostly are. The streams of a
-# user share their bytes.
-MAX_WAITING_BYTES = 2**24
 
 
 class Snapshot:
@@ -81,38 +79,11 @@ class TaskFeed:
     `leases_seen` is the database's time up to which it has the tasks whose lease has run out.
     """
 
-    def __init__(self, inbox: Inbox, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, backlog: TaskBacklog) -> None:
         self.snapshot = snapshot
+        self.backlog = backlog
         self.seen = snapshot.revision
         self.leases_seen = snapshot.at
-        self._inbox = inbox
-        self._changed: dict[str, bytes] = {}
-        self._bytes = 0
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether a message waits to be sent."""
-        return bool(self._changed)
-
-    def put(self, task_id: str, message: bytes) -> None:
-        """Queue a task's new message, in place of an older one.
-
-        A reader that leaves too many waiting has to come again: it gets a snapshot then.
-        """
-        if self._inbox.closing is not None:
-            return
-        self._bytes += len(message) - len(self._changed.get(task_id, b""))
-        self._changed[task_id] = message
-        if self._bytes > MAX_WAITING_BYTES:
-            self.take()
-            self._inbox.end(Close.RESTART)
-        else:
-            self._inbox.interrupt()
-
-    def take(self) -> list[bytes]:
-        """The messages that wait, each at most once."""
-        messages, self._changed, self._bytes = list(self._changed.values()), {}, 0
-        return messages
 
 
 def _snapshot_messages(
@@ -149,6 +120,7 @@ class TaskFeeds:
     """The streams of this process that ask for tasks, by user."""
 
     def __init__(self, database: Database, projector: Projector, hub: Hub) -> None:
+        self.backlogs = TaskBacklogs()
         self._database = database
         self._projector = projector
         self._hub = hub
@@ -163,7 +135,8 @@ class TaskFeeds:
     @contextmanager
     def subscribe(self, inbox: Inbox, snapshot: Snapshot) -> Iterator[TaskFeed]:
         """Send the tasks of the inbox's user to its reader, for the length of the block."""
-        feed, user_id = TaskFeed(inbox, snapshot), inbox.user_id
+        user_id = inbox.user_id
+        feed = TaskFeed(snapshot, self.backlogs.add(inbox))
         feeds = self._by_user.setdefault(user_id, set())
         if not feeds:
             self._hub.follow(user_id, self._on_events)
@@ -172,6 +145,7 @@ class TaskFeeds:
         try:
             yield feed
         finally:
+            self.backlogs.remove(user_id, feed.backlog)
             feeds.discard(feed)
             if not feeds:
                 del self._by_user[user_id]
@@ -203,6 +177,7 @@ class TaskFeeds:
             with trio.move_on_at(self._leases_due_at):
                 await self._woken.wait()
             self._woken = trio.Event()
+            metrics.task_bytes_waiting.set(self.backlogs.bytes)
             began = trio.current_time()
             if not self._by_user:
                 self._leases_due_at = began + POLL_INTERVAL_SECONDS
@@ -253,4 +228,4 @@ class TaskFeeds:
             message = task_message(change.task_id, change.view)
             for feed in self._by_user.get(change.user_id, ()):
                 if change.revision is None or change.revision > feed.seen:
-                    feed.put(change.task_id, message)
+                    feed.backlog.put(change.task_id, message)

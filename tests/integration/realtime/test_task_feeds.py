@@ -13,7 +13,7 @@ from relay.db import changed_tasks, task_pages
 from relay.db.changed_tasks import ChangedTask
 from relay.db.pool import Database
 from relay.projection.projector import Projector
-from relay.realtime import task_feeds
+from relay.realtime import task_backlogs, task_feeds
 from relay.realtime.close_codes import Close
 from relay.realtime.hub import Hub
 from relay.realtime.inbox import Inbox
@@ -89,7 +89,7 @@ async def changes(feed: TaskFeed, count: int = 1) -> list[dict[str, str]]:
     messages: list[bytes] = []
     with trio.fail_after(PATIENCE):
         while len(messages) < count:
-            messages += feed.take()
+            messages += feed.backlog.take_each()
             await trio.sleep(LOOK_EVERY)
     return [msgspec.json.decode(message)["task"] for message in messages]
 
@@ -210,7 +210,7 @@ async def test_many_changes_are_read_in_parts_and_all_are_sent(
 async def test_a_reader_that_leaves_too_much_waiting_has_to_come_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_feeds, "MAX_WAITING_BYTES", 3_000)  # five small tasks, at least
+    monkeypatch.setattr(task_backlogs, "MAX_WAITING_BYTES", 3_000)  # five small tasks, at least
     async with (
         stage(database_url, 4) as set_up,
         trio.open_nursery() as nursery,
@@ -223,5 +223,5 @@ async def test_a_reader_that_leaves_too_much_waiting_has_to_come_again(
         assert inbox.closing is None
         await set_up.change("title = repeat('t', 300), message = repeat('m', 300)")
         await eventually(lambda: inbox.closing is Close.RESTART)
-        assert not feed.has_changes
+        assert not feed.backlog
         nursery.cancel_scope.cancel()

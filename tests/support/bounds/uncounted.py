@@ -49,6 +49,8 @@ CONSTANTS = {
     "relay.serving.REQUEST_CONNECTIONS": SERVER,
     "relay.channels.channels.MAX_TURNS": "many that add one device need two; for a third it has to "
     "be removed and added anew in between",
+    "relay.realtime.task_backlogs.MAX_ALL_WAITING_BYTES": "past it the slowest reader's stream "
+    "ends, and nobody is refused: tests/unit/realtime/test_task_backlogs.py",
     **dict.fromkeys(
         [
             "relay.asks.questions.MAX_DETAILS_BYTES",
@@ -76,7 +78,7 @@ CONSTANTS = {
             "relay.blueprints.task_groups.MAX_PAGE_GROUPS",
             "relay.tasks.reported.MAX_EXACT_INTEGER",
             "relay.tasks.reported.MAX_INTEGER_DIGITS",
-            "relay.realtime.task_feeds.MAX_WAITING_BYTES",
+            "relay.realtime.task_backlogs.MAX_WAITING_BYTES",
             "relay.tasks.reported.MAX_METRICS",
             "relay.tasks.reported.MAX_METRICS_READ",
             "relay.tasks.reported.MAX_METRIC_NAME",

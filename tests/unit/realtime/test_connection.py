@@ -18,6 +18,7 @@ from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
 from relay.realtime.stream_connection import Viewer, find_start, run_connection
+from relay.realtime.task_backlogs import TaskBacklogs
 from relay.realtime.task_feeds import TaskFeed
 from tests.support.examples import examples
 from tests.support.hub_events import (
@@ -137,9 +138,9 @@ async def test_events_have_their_turn_while_tasks_change_faster_than_they_are_se
     user, hub = USERS[0], a_hub()
     viewer = Viewer(a_credential(user), None, known_revocations())
     with hub.subscribe(user, uuid4(), "here") as inbox:
-        feed = TaskFeed(inbox, EmptySnapshot())  # type: ignore[arg-type]
+        feed = TaskFeed(EmptySnapshot(), TaskBacklogs().add(inbox))  # type: ignore[arg-type]
         transport = SlowLine(
-            lambda: feed.put("build", b"{}"),
+            lambda: feed.backlog.put("build", b"{}"),
             lambda: hub.publish(user, a_batch(1)),
             lambda: hub.publish(user, a_batch(2, 3)),
             lambda: None,  # no event: the change that comes is sent without one
@@ -150,10 +151,41 @@ async def test_events_have_their_turn_while_tasks_change_faster_than_they_are_se
             parts: Any = (transport, inbox, viewer, position, FakeJournal({user: Stream()}), feed)
             nursery.start_soon(run_connection, *parts)
             await trio.testing.wait_all_tasks_blocked()
-            feed.put("build", b"{}")
+            feed.backlog.put("build", b"{}")
             await trio.testing.wait_all_tasks_blocked()
             seen = [kind for kind, _ in transport.seen]
             assert seen == ["hello", "task", 1, "task", 2, 3, "task", "task", 4, "task"]
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_reader_gets_of_each_task_what_is_latest_when_its_turn_comes() -> None:
+    user, hub = USERS[0], a_hub()
+    viewer = Viewer(a_credential(user), None, known_revocations())
+    sent: list[bytes] = []
+    gates = [trio.Event(), trio.Event(), trio.Event()]
+
+    class OneByOne(FakeTransport):
+        async def send_message(self, kind: str, body: bytes) -> None:
+            sent.append(body)
+            await gates[len(sent) - 1].wait()
+
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        backlogs = TaskBacklogs()
+        feed = TaskFeed(EmptySnapshot(), backlogs.add(inbox))  # type: ignore[arg-type]
+        position = locate(Start(), StreamHead(EPOCH, 1, 0))
+        async with trio.open_nursery() as nursery:
+            for task_id, message in [("a", b"a1"), ("b", b"b1"), ("c", b"c1")]:
+                feed.backlog.put(task_id, message)
+            journal, transport = FakeJournal({user: Stream()}), OneByOne(quick=True)
+            parts: Any = (transport, inbox, viewer, position, journal, feed)
+            nursery.start_soon(run_connection, *parts)
+            await trio.testing.wait_all_tasks_blocked()
+            feed.backlog.put("c", b"c-latest")
+            assert (sent, backlogs.bytes) == ([b"a1"], len(b"a1b1c-latest"))
+            for gate in gates:
+                gate.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert (sent, backlogs.bytes) == ([b"a1", b"b1", b"c-latest"], 0)
             nursery.cancel_scope.cancel()
 
 
