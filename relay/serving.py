@@ -27,6 +27,13 @@ from relay.server_process import UNWIND_SECONDS, Announce
 from relay.services import open_services
 
 REQUEST_CONNECTIONS = 256  # connections beside the streams, so that a full process still answers
+RESERVED_DESCRIPTORS = 256
+"""Descriptors for everything but the server's connections and the database's pool.
+
+64 calls to receivers, 20 connections to them that are kept, and 64 names that are looked up, in
+threads with two sockets each, are 212. What is left is for the two connections to the database
+outside the pool, the nodes of a Valkey, listeners, event loops and files.
+"""
 FAILING_SECONDS = 1.0  # seconds a process with a failed task still answers, so that probes see it
 
 log = structlog.get_logger("relay.serving")
@@ -112,7 +119,8 @@ def _limits(settings: Settings) -> ConnectionLimits:
         max_connections=settings.max_connections + REQUEST_CONNECTIONS,
         send_timeout=settings.send_timeout,
     )
-    limits = fit_to_descriptor_limit(wanted_limits)
+    reserved = RESERVED_DESCRIPTORS + settings.database_connections
+    limits = fit_to_descriptor_limit(wanted_limits, reserved)
     if limits.max_connections < wanted_limits.max_connections:
         log.warning(
             "descriptors_short",
