@@ -60,7 +60,12 @@ class ValkeyBackplane:
         self._nodes = self._subscriptions.nodes
         self._reported = ReportedCounts(hub)
         self._counts = StreamCounts(
-            self._nodes, self._names, self._id, self._processes, self._reported
+            self._nodes,
+            self._names,
+            self._id,
+            self._processes,
+            self._reported,
+            self._all_known_since,
         )
         count_names = CountNames(address.prefix, keys)
         self.limits = ValkeyLimits(self._nodes, count_names, self._id, self._count_processes)
@@ -104,9 +109,13 @@ class ValkeyBackplane:
 
     def _count_processes(self) -> int | None:
         """All processes, this one included; None while some may not have been heard."""
-        if not self._subscriptions.hears_all or trio.current_time() < self._all_known_at:
+        if trio.current_time() < self._all_known_since():
             return None
         return 1 + self._processes.count()
+
+    def _all_known_since(self) -> float:
+        """Trio's time from which on each process that lives is heard; infinite while none is."""
+        return self._all_known_at if self._subscriptions.hears_all else float("inf")
 
     def _to_all(self, message: bytes) -> bool:
         """Send a message to all processes; returns whether there is a connection for it."""

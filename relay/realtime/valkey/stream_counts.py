@@ -2,7 +2,8 @@
 
 Each user has a hash with a number for each process, on the node of the user's channel. A process
 writes its own, and reads those of users that are asked for, in the background. Numbers of processes
-that are no longer alive do not count, and a hash that is not written to any more expires.
+that are no longer alive do not count. Those of processes that are gone are removed by the ones that
+read them: a hash expires only once no process writes to it any more.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,9 @@ import trio
 
 from relay.realtime.reported_counts import ReportedCounts
 from relay.realtime.valkey.greeting import Reply, pack
-from relay.realtime.valkey.names import Names
+from relay.realtime.valkey.names import Names, UserNames
 from relay.realtime.valkey.nodes import Nodes
-from relay.realtime.valkey.processes import Processes
+from relay.realtime.valkey.processes import GONE_SECONDS, Processes
 
 WRITE_INTERVAL = 1.0  # seconds between two writes of this process's changes
 REWRITE_INTERVAL = 20.0  # seconds between two writes of everything, against what a node lost
@@ -36,7 +37,10 @@ class _Read:
 
 
 class StreamCounts:
-    """This process's numbers in the nodes, and those of others that it has read."""
+    """This process's numbers in the nodes, and those of others that it has read.
+
+    `all_known_since` returns trio's time since when this process hears each other one that lives.
+    """
 
     def __init__(
         self,
@@ -45,12 +49,14 @@ class StreamCounts:
         process_id: UUID,
         processes: Processes,
         reported: ReportedCounts,
+        all_known_since: Callable[[], float],
     ) -> None:
         self._nodes = nodes
         self._names = names
         self._process_id = process_id
         self._processes = processes
         self._reported = reported
+        self._all_known_since = all_known_since
         self._read: dict[UUID, _Read] = {}
 
     def elsewhere(self, user_id: UUID) -> int:
@@ -75,16 +81,24 @@ class StreamCounts:
         names = self._names.of_user(user_id)
         if (connection := self._nodes.connection_of(names.slot)) is not None:
             read.asked_at = now
-            connection.send(pack(b"HGETALL", names.streams), self._keeper_of(read))
+            connection.send(pack(b"HGETALL", names.streams), self._keeper_of(names, read))
 
-    def _keeper_of(self, read: _Read) -> Callable[[Reply], None]:
+    def _keeper_of(self, names: UserNames, read: _Read) -> Callable[[Reply], None]:
         def keep(reply: Reply) -> None:
             if isinstance(reply, dict):
                 read.read_at = trio.current_time()
                 read.streams = _numbers(reply)
                 read.streams.pop(self._process_id, None)
+                if read.read_at - self._all_known_since() >= GONE_SECONDS:
+                    self._remove_gone(names, read.streams)
 
         return keep
+
+    def _remove_gone(self, names: UserNames, streams: dict[UUID, int]) -> None:
+        """Remove a user's numbers of processes that are gone. The next look finds what fails."""
+        gone = [process.bytes for process in streams if self._processes.is_gone(process)]
+        if gone and (connection := self._nodes.connection_of(names.slot)) is not None:
+            connection.send(pack(b"HDEL", names.streams, *gone), _ignore)
 
     async def run(self) -> None:
         """Write this process's numbers until cancelled."""
@@ -116,7 +130,7 @@ class StreamCounts:
 
 
 def _ignore(_reply: Reply) -> None:
-    """Take the answer to a command that each rewrite repeats."""
+    """Take the answer to a command that is sent again: at each rewrite, or at the next look."""
 
 
 def _numbers(reply: dict[bytes, bytes]) -> dict[UUID, int]:

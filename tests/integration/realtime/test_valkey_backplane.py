@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from relay.realtime.valkey import backplane as valkey_backplane
-from relay.realtime.valkey import connection, nodes
+from relay.realtime.valkey import connection, nodes, processes, stream_counts
 from relay.realtime.valkey.hash_slots import SLOTS, slot_of
+from relay.realtime.valkey.names import Names
 from relay.realtime.wait import Wait
 from tests.support.backplanes import (
     Join,
@@ -175,6 +176,30 @@ async def test_a_server_that_stops_and_continues_is_used_again(server: Server) -
             await eventually(lambda: me in late.missed and late.everything > 0)
             await heard_again(one, late, me, after=2)
             await heard_again(one, two, me, after=1_000_000)
+
+
+async def test_the_numbers_of_processes_that_are_gone_do_not_stay_there(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (processes, stream_counts):
+        monkeypatch.setattr(module, "GONE_SECONDS", 0.0)
+    monkeypatch.setattr(valkey_backplane, "UNKNOWN_SECONDS", 0.0)
+    me = uuid4()
+    key = Names("relay").of_user(me).streams.decode()
+    killed = "the killed one's"  # sixteen bytes, as each process's id
+    async with member_of(server.url) as one:
+
+        def sees(streams: int) -> bool:
+            """Whether it sees so many, each on a process of its own, and no more are stored."""
+            return one.backplane.watchers(me) == streams == server.ask("HLEN", key)
+
+        async with member_of(server.url) as two:
+            await met(two, one)
+            async with two.attending(me):
+                await eventually(lambda: sees(1))
+                server.ask("HSET", key, killed, 1)
+                await eventually(lambda: sees(1))
+        await eventually(lambda: sees(0))
 
 
 async def test_channels_are_left_some_time_after_their_last_reader(
