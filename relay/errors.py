@@ -22,6 +22,7 @@
     ├── Internal 500
     └── Unavailable 503
         ├── ProcessFull
+        ├── ClockBehind
         ├── DatabaseAway
         ├── JournalFull
         ├── DiskFull
@@ -238,6 +239,14 @@ class Unavailable(Problem):
 class ProcessFull(Unavailable):
     code, title = "process_full", "Process full"
     hint = "This process has reached its limit of live streams or downloads."
+    retry_after = 10
+
+
+class ClockBehind(Unavailable):
+    """A credential comes from the future: no InvalidToken, for which clients give it up."""
+
+    code, title = "clock_behind", "Clock behind"
+    hint = "Relay's clock is more than a day behind: this credential was issued later. Try again."
     retry_after = 10
 
 

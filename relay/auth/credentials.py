@@ -119,7 +119,10 @@ class CredentialStore:
         self._wake_up = trio.Event()
 
     async def authenticate(self, token: str, now: float) -> Credential:
-        """The token's credential. Raises InvalidToken, DatabaseAway. `now`: seconds since 1970."""
+        """The token's credential. `now`: seconds since 1970.
+
+        Raises InvalidToken, ClockBehind, DatabaseAway.
+        """
         await self._revocations.wait_until_current()
         credential = self.cached(token, now)
         if credential is None:  # not cached, or expired; a session's end may have moved

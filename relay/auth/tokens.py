@@ -18,7 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from relay.config.parsers import SigningKey
-from relay.errors import InvalidToken
+from relay.errors import ClockBehind, InvalidToken
 from relay.events import parse_uuid
 
 ALGORITHM = "HS256"
@@ -104,10 +104,10 @@ class Keyring:
         return self.issue(claims)
 
     def verify(self, token: str, *, allow_expired: bool = False) -> Claims:
-        """The claims of a token that Relay issued and that has not expired. Raises InvalidToken.
+        """The claims of a token that Relay issued and that has not expired.
 
-        It does not check for revocation. `allow_expired` admits expired tokens, for requests that
-        only name a token.
+        It does not check for revocation. `allow_expired` admits a token at any time, for requests
+        that only name it. Raises InvalidToken, ClockBehind.
         """
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken(reason="malformed")
@@ -119,23 +119,23 @@ class Keyring:
             raise InvalidToken(reason="unknown_key") from None
         except (JoseError, ValueError):  # msgspec's errors and UnicodeError are ValueErrors
             raise InvalidToken(reason="malformed") from None
-        return self._checked(payload, 0.0 if allow_expired else time.time())
+        return self._checked(payload, None if allow_expired else time.time())
 
-    def _checked(self, payload: _Payload, now: float) -> Claims:
+    def _checked(self, payload: _Payload, now: float | None) -> Claims:
         user_id, token_id = parse_uuid(payload.sub), parse_uuid(payload.jti)
         if payload.iss != self.issuer or payload.aud != AUDIENCE:
             raise InvalidToken("The credential was issued for another address.", reason="issuer")
         if user_id is None or token_id is None:
             raise InvalidToken(reason="malformed")
-        if payload.exp <= now:
-            raise InvalidToken("The credential has expired.", reason="expired")
-        if (
-            max(payload.exp - payload.iat, payload.exp - time.time() - CLOCK_LEEWAY_SECONDS)
-            > MAX_LIFETIME_SECONDS
-        ):
+        if payload.exp - payload.iat > MAX_LIFETIME_SECONDS:
             raise InvalidToken(
                 "The credential's lifetime is longer than Relay allows.", reason="lifetime"
             )
+        if now is not None:
+            if payload.exp <= now:
+                raise InvalidToken("The credential has expired.", reason="expired")
+            if payload.exp - now > MAX_LIFETIME_SECONDS + CLOCK_LEEWAY_SECONDS:
+                raise ClockBehind()  # the token is Relay's own: its client must not give it up
         return Claims(user_id, token_id, payload.type, payload.scopes, payload.iat, payload.exp)
 
     def signing_secret(self, token_id: UUID, kid: str) -> str:

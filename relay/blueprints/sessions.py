@@ -10,7 +10,14 @@ from quart import Blueprint
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind
 from relay.db.users import end_other_sessions, end_session
-from relay.errors import DatabaseAway, InvalidToken, SessionEnded, SessionRequired, Unauthorized
+from relay.errors import (
+    ClockBehind,
+    DatabaseAway,
+    InvalidToken,
+    SessionEnded,
+    SessionRequired,
+    Unauthorized,
+)
 from relay.media_types import JSON
 from relay.schema_types import Examples
 from relay.services import Services
@@ -96,7 +103,8 @@ async def create_link(request: HTTPRequest) -> Answer:
     },
     headers={201: ("Set-Cookie",)},
     refuses=(
-        *(Unauthorized, InvalidToken, SessionRequired, AlreadySignedIn, LinkGone, DatabaseAway),
+        *(Unauthorized, InvalidToken, SessionRequired, AlreadySignedIn, LinkGone),
+        *(ClockBehind, DatabaseAway),
     ),
 )
 @limited(SIGNUPS)

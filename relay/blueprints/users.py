@@ -8,6 +8,7 @@ from relay.auth.users import make_user
 from relay.db.tokens import select_tokens
 from relay.db.users import select_user
 from relay.errors import (
+    ClockBehind,
     DatabaseAway,
     Forbidden,
     InvalidToken,
@@ -65,7 +66,9 @@ class SignupClosed(Forbidden):
         200: KnownSession(Examples.USER, Examples.LATER),
     },
     headers={201: ("Set-Cookie",)},
-    refuses=(Unauthorized, InvalidToken, SessionRequired, SignupClosed, DatabaseAway),
+    refuses=(
+        *(Unauthorized, InvalidToken, SessionRequired, SignupClosed, ClockBehind, DatabaseAway),
+    ),
 )
 @limited(SIGNUPS)
 @needs(NOTHING)

@@ -35,7 +35,10 @@ _protector.register_token_validator(_validator)
 
 
 async def credential_for(request: Request, need: Need) -> Credential:
-    """The request's credential. Raises Unauthorized, InvalidToken, DatabaseAway, need.refusal."""
+    """The request's credential.
+
+    Raises Unauthorized, InvalidToken, ClockBehind, DatabaseAway, need.refusal.
+    """
     try:
         credential = await credential_if_given(request)
     except InvalidToken as problem:
@@ -51,16 +54,17 @@ async def credential_for(request: Request, need: Need) -> Credential:
 async def check_again(request: Request) -> None:
     """Look the credential up once more, after a wait in which it may have been revoked.
 
-    Raises InvalidToken, DatabaseAway.
+    Raises InvalidToken, ClockBehind, DatabaseAway.
     """
     request.found_credential = None
     await credential_if_given(request)
 
 
 async def credential_if_given(request: Request) -> Credential | None:
-    """The request's credential, or None if it has none. Raises InvalidToken, DatabaseAway.
+    """The request's credential, or None if it has none.
 
     It is looked up once a request: a rate limit may ask before the route does.
+    Raises InvalidToken, ClockBehind, DatabaseAway.
     """
     if request.credential_problem is not None:
         raise request.credential_problem

@@ -11,6 +11,7 @@ import msgspec
 from relay.auth.tokens import Kind, Scope
 from relay.auth.webhook_signatures import BadSignature
 from relay.errors import (
+    ClockBehind,
     DatabaseAway,
     ForeignOrigin,
     InsufficientScope,
@@ -20,7 +21,7 @@ from relay.errors import (
     Unauthorized,
 )
 
-_REFUSALS = (Unauthorized, InvalidToken, DatabaseAway)
+_REFUSALS = (Unauthorized, InvalidToken, ClockBehind, DatabaseAway)
 
 
 class Need(msgspec.Struct, frozen=True):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.auth.credentials import CredentialStore
 from relay.client.credentials import claim
+from tests.support.clocks import behind
 from tests.support.machine import Machine
 from tests.support.relay_server import Relay, bearer, running_relay
 
@@ -36,6 +38,20 @@ async def test_login_creates_one_user_in_a_private_file(relay: Relay, laptop: Ma
     await laptop.done("login")
     (token,) = (await laptop.me())["tokens"]
     assert claim(laptop.kept(relay)["hook_token"], "jti") == token["token_id"]
+
+
+async def test_a_relay_with_its_clock_behind_costs_no_session(
+    relay: Relay, laptop: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await relay.user()
+    await laptop.done("login", relay.url, "--with-token", stdin=user.session.encode())
+    kept = laptop.kept(relay)
+    monkeypatch.setattr(CredentialStore, "cached", lambda *_: None)  # as after a start
+    with monkeypatch.context() as patched:
+        behind(patched, days=2)
+        assert "clock" in await laptop.fails(5, "login")
+    assert laptop.kept(relay) == kept
+    assert f"still user {user.user_id}" in await laptop.done("login")
 
 
 async def test_a_link_from_one_terminal_signs_in_another(

@@ -1,7 +1,9 @@
 """The cookie: for Relay's own page alone, out of a script's reach, and deleted once it is stale."""
 
 import httpx
+import pytest
 
+from tests.support.clocks import behind
 from tests.support.pages import LISTED, closed, cookie
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, bearer, behind_https, handshake, open_stream
@@ -139,6 +141,26 @@ async def test_a_stale_cookie_is_deleted_with_any_query(relay: Relay) -> None:
     answer = await relay.http.get("/api/me?ticket=x", headers=headers)
     assert answer.status_code == 401
     assert "Max-Age=0" in answer.headers.get("Set-Cookie", "")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_clock_that_is_behind_costs_no_session(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A machine without a battery has a wrong clock until it has asked others for the time."""
+    user = await relay.user()
+    call = ("POST", "/api/user") if method == "POST" else ("GET", "/api/me")
+    headers = {**cookie(user), "Origin": relay.url}
+    with monkeypatch.context() as patched:
+        behind(patched, days=2)
+        answer = await relay.http.request(*call, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "clock_behind")
+        assert "Set-Cookie" not in answer.headers
+        assert "Retry-After" in answer.headers
+        message, code = await closed(relay, **headers)
+        assert (message["reason"], code) == ("clock_behind", 1012)
+    answer = await relay.http.request(*call, headers=headers)
+    assert (answer.status_code, answer.json()["user_id"]) == (200, user.user_id)
 
 
 def _deletes_the_cookie(answer: httpx.Response) -> bool:
