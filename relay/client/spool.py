@@ -22,7 +22,7 @@ from relay.client.credentials import Credentials
 MAX_FILE_BYTES = 64 * 2**20  # a few hours of a build with much output
 MAX_FOLDER_BYTES = 256 * 2**20  # of all files together
 RESERVE_BYTES = 2**20  # beyond `MAX_FILE_BYTES`, for starts and ends of tasks
-MAX_AGE_SECONDS = 30 * 86_400  # older files are deleted
+MAX_AGE_SECONDS = 30 * 86_400  # of files of other users: older ones are deleted
 
 _POSITION_BYTES = 20  # the first line: nineteen digits and a newline
 
@@ -149,19 +149,27 @@ def _adopt(path: Path, owner: Owner) -> Spool | None:
         status = os.fstat(descriptor)
         if status.st_nlink == 0 or status.st_uid != os.getuid():
             return None  # just delivered by another process, or another user's
-        if time.time() - status.st_mtime > MAX_AGE_SECONDS:
-            path.unlink(missing_ok=True)
-            return None
-        position, head, *_ = os.pread(descriptor, 4096, 0).split(b"\n", 2)
-        if msgspec.json.decode(head, type=Owner) != owner:
+        first = _first_of(descriptor, owner)
+        if first is None:
+            if time.time() - status.st_mtime > MAX_AGE_SECONDS:
+                path.unlink(missing_ok=True)
             return None
         adopted = True
-        return Spool(path, descriptor, max(int(position), _POSITION_BYTES + len(head) + 1))
-    except (ValueError, msgspec.MsgspecError):
-        return None  # another kind of file, or not completely written
+        return Spool(path, descriptor, first)
     finally:
         if not adopted:
             os.close(descriptor)
+
+
+def _first_of(descriptor: int, owner: Owner) -> int | None:
+    """Where the owner's events begin that are to be sent; None if the file is not this owner's."""
+    try:
+        position, head, *_ = os.pread(descriptor, 4096, 0).split(b"\n", 2)
+        if msgspec.json.decode(head, type=Owner) != owner:
+            return None
+        return max(int(position), _POSITION_BYTES + len(head) + 1)
+    except (ValueError, msgspec.MsgspecError):
+        return None  # another kind of file, or not completely written
 
 
 def _size(path: Path) -> int:

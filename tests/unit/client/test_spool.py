@@ -2,13 +2,14 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.client.spool import Owner, Spool, new_spool, open_left_over
+from relay.client.spool import MAX_AGE_SECONDS, Owner, Spool, new_spool, open_left_over
 
 OWNER = Owner("http://relay.test", "user")
 SIZE = 64  # bytes of one read
@@ -80,3 +81,35 @@ def test_no_event_is_passed_over_where_the_position_finds_no_room(
     (left_over,) = open_left_over(OWNER, tmp_path)
     assert drained(left_over) == lines[1:]  # the events of the old position come twice
     left_over.close()
+
+
+def left_behind(folder: Path, content: bytes | None = None) -> Path:
+    """A file that seems to be older than any that is kept: an event of the owner's, or this."""
+    spool = new_spool(OWNER, folder)
+    spool.add(b"the end\n")
+    spool.close()
+    if content is not None:
+        spool.path.write_bytes(content)
+    os.utime(spool.path, (time.time() - MAX_AGE_SECONDS - 60,) * 2)
+    return spool.path
+
+
+def test_its_owner_sends_a_file_of_any_age(tmp_path: Path) -> None:
+    """A device without a network has no time server either: its clock may be years behind."""
+    path = left_behind(tmp_path)
+    (spool,) = open_left_over(OWNER, tmp_path)
+    assert drained(spool) == [b"the end\n"]
+    spool.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no file of ours\n", b"x\n{}\n", b"\xff\n{"])
+def test_an_old_file_that_is_not_ones_own_is_deleted(tmp_path: Path, content: bytes | None) -> None:
+    path = left_behind(tmp_path, content)
+    stranger = Owner(OWNER.url, "another")
+    os.utime(path)
+    assert list(open_left_over(stranger, tmp_path)) == []
+    assert path.exists()  # young, so its owner may come back
+    os.utime(path, (time.time() - MAX_AGE_SECONDS - 60,) * 2)
+    assert list(open_left_over(stranger, tmp_path)) == []
+    assert not path.exists()
