@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from rich.console import Group
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from relay.cli.live_screen import LiveScreen
 from relay.cli.output import show, show_json_lines
+from relay.cli.server_clock import ServerClock
 from relay.cli.task_cells import COLUMNS, counts_text, server_now, task_cells
 from relay.cli.task_table import task_rows
 from relay.client.api_client import ApiClient, ApiError
@@ -73,15 +74,14 @@ class LiveTable(LiveScreen):
         self._limit = limit
         self._counts = LiveCounts(credentials)
         self._snapshot_counts: Counts = {}
-        self._clock_ahead = timedelta()  # how far the server's clock is ahead of ours, at least
+        self._clock = ServerClock()
         self._counts.start()
 
     def show(self, changes: Sequence[TaskChange]) -> None:
         """The board has changed."""
-        now = datetime.now().astimezone()
         for change in changes:
             if change.task is not None:
-                self._clock_ahead = max(self._clock_ahead, change.task.last_at - now)
+                self._clock.note(change.task.last_at)
         if self._board.counts is not self._snapshot_counts:
             self._snapshot_counts = self._counts.latest = self._board.counts
         elif changes:
@@ -91,7 +91,7 @@ class LiveTable(LiveScreen):
         known = list(self._board.tasks.values())
         passed = sorted(filter(self._wanted.matches, known), key=_last_seq, reverse=True)
         most = max(1, min(self._limit, self._console.height - LINES_BELOW))
-        now = datetime.now().astimezone() + self._clock_ahead
+        now = datetime.fromtimestamp(self._clock.now()).astimezone()
         counts = counts_text(self._counts.latest) or "no tasks"
         more = f"; {most} of {len(passed)} shown" if len(passed) > most else ""
         below = Text(f"{counts}{more}  {clean(self.status)}", style="dim", no_wrap=True)

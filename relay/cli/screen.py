@@ -1,8 +1,6 @@
 """Shows a stream in a terminal: its log, and below it the running tasks with progress bars."""
 
-import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,6 +9,7 @@ from rich.text import Text
 
 from relay.cli.event_lines import EventLines
 from relay.cli.live_screen import LiveScreen
+from relay.cli.server_clock import ServerClock
 from relay.client.duration_text import duration_text
 from relay.client.plain_text import clean
 from relay.client.stream_messages import StreamEvent
@@ -30,7 +29,7 @@ class TailScreen(LiveScreen):
         super().__init__(console, transient=True)
         self._lines = EventLines(with_progress=not self._console.is_terminal)
         self._tasks: list[TaskInfo] = []  # that are not over, those with the latest events last
-        self._clock_ahead = 0.0  # seconds that the server's clock is ahead of ours, at least
+        self._clock = ServerClock()
 
     def forget_tasks(self) -> None:
         """Forget the tasks: the stream starts over."""
@@ -45,7 +44,7 @@ class TailScreen(LiveScreen):
         for change in changes:
             if change.task is not None:
                 self._lines.set_title(change.task_id, change.task.title)
-                self._note_clock(change.task.last_at)
+                self._clock.note(change.task.last_at)
         under_way = [task for task in tasks if not task.ended and not task.hidden]
         self._tasks = sorted(under_way, key=lambda task: task.last_seq)
 
@@ -54,10 +53,6 @@ class TailScreen(LiveScreen):
         lines = [line for event in events for line in self._lines.of(event)]
         if lines:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
-
-    def _note_clock(self, received: datetime) -> None:
-        """A time of the server that is in the future shows that its clock is ahead."""
-        self._clock_ahead = max(self._clock_ahead, received.timestamp() - time.time())
 
     def _render(self) -> Group:
         width, tasks = self._console.width, self._tasks
@@ -88,7 +83,6 @@ class TailScreen(LiveScreen):
         else:
             yield "" if task.progress is None else f"{task.progress:.0%}"
         if width >= DURATION_FROM:
-            since = task.started_at.timestamp()
-            yield duration_text(max(0.0, time.time() + self._clock_ahead - since))
+            yield duration_text(max(0.0, self._clock.now() - task.started_at.timestamp()))
         if width >= MESSAGE_FROM:
             yield Text(clean(task.message or ""), overflow="ellipsis")

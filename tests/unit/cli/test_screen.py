@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from relay.cli.live_tasks import LiveTable
 from relay.cli.screen import TailScreen
+from relay.client.credentials import Credentials
 from relay.client.stream_messages import StreamEvent
-from relay.client.task_board import TaskChange
+from relay.client.task_board import TaskBoard, TaskChange
 from relay.client.task_info import TaskInfo
+from relay.client.task_query import TaskFilter
 from tests.support.task_infos import NOW, task_info
 
 
@@ -22,7 +25,7 @@ def event_of(kind: str, at: datetime, task_id: str | None = "t", **payload: obje
     return StreamEvent(1, kind, "2026-01-31T12:00:00Z", received, raw, task_id)
 
 
-def rows(screen: TailScreen, seen: Console) -> str:
+def rows(screen: TailScreen | LiveTable, seen: Console) -> str:
     """What a refresh paints."""
     with seen.capture() as below:
         seen.print(screen._render())
@@ -36,7 +39,8 @@ def show_tasks(screen: TailScreen, *tasks: TaskInfo) -> None:
 @pytest.fixture
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second goes by while a test looks."""
-    monkeypatch.setattr("relay.cli.screen.time", SimpleNamespace(time=NOW.timestamp))
+    stands = SimpleNamespace(time=NOW.timestamp, monotonic=lambda: 0.0)
+    monkeypatch.setattr("relay.cli.server_clock.time", stands)
 
 
 @pytest.mark.usefixtures("still_clock")
@@ -47,6 +51,30 @@ def test_a_tasks_duration_counts_from_its_start_by_the_servers_clock(ahead: int)
     show_tasks(screen, task_info(NOW + timedelta(seconds=ahead)))
     below = rows(screen, seen)
     assert re.search(r"40%\x1b?\S* +3:10\b", below) is not None, below
+
+
+def test_a_clock_that_was_behind_once_is_right_when_it_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A VM goes on with the time of its last evening until it has asked a time server."""
+    clock = SimpleNamespace(time=lambda: NOW.timestamp() - 8 * 3_600, monotonic=lambda: 5_000.0)
+    monkeypatch.setattr("relay.cli.server_clock.time", clock)
+    seen = Console(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
+    with (
+        TailScreen(seen) as screen,
+        LiveTable(
+            Credentials("http://relay.test", "token"), TaskBoard(), TaskFilter(), 10
+        ) as table,
+    ):
+        table._console = seen
+        show_tasks(screen, task_info())
+        table._board.tasks["t"] = task_info()
+        table.show([TaskChange("t", task_info(), {})])
+        for set_right in (False, True):
+            if set_right:
+                clock.time = NOW.timestamp
+            assert " 3:10 " in rows(screen, seen)
+            assert " 3:10 " in rows(table, seen)
 
 
 def test_a_log_without_a_task_is_not_shown_under_one() -> None:
