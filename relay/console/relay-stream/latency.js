@@ -3,8 +3,9 @@
 /** @typedef {import('../relay-stream.d.ts').RelayEvent} RelayEvent */
 
 export class Latency {
-  #liveSince = 0; // ms since 1970; 0: not live, so events that arrive now were stored before
-  #skew = 0; // ms that the server's clock is ahead of this one, at least: no event arrives before it was received
+  // By `performance.now()`, which is never set: this machine's clock may be hours behind, and right again.
+  #liveSince = 0; // ms; 0: not live, so events that arrive now were stored before
+  #serverAhead = -Infinity; // ms that the server's clock is ahead of it, at least: no event arrives before it was received
   /** @type {number | null} */ #latest = null;
 
   /** About how many milliseconds the last live event took; null before the first. */
@@ -17,7 +18,7 @@ export class Latency {
   }
 
   start() {
-    this.#liveSince = Date.now();
+    this.#liveSince = performance.now();
   }
 
   stop() {
@@ -26,11 +27,10 @@ export class Latency {
 
   /** @param {RelayEvent} event */
   observe(event) {
-    const now = Date.now();
+    const now = performance.now();
     const received = Date.parse(event.received_at);
-    this.#skew = Math.max(this.#skew, received - now);
-    if (this.measuring && received - this.#skew >= this.#liveSince) {
-      this.#latest = now - received + this.#skew;
-    }
+    this.#serverAhead = Math.max(this.#serverAhead, received - now);
+    const ahead = Math.max(this.#serverAhead, Date.now() - now);
+    if (this.measuring && received - ahead >= this.#liveSince) this.#latest = Math.round(now + ahead - received);
   }
 }
