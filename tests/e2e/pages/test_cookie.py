@@ -150,7 +150,7 @@ async def test_a_clock_that_is_behind_costs_no_session(
     """A machine without a battery has a wrong clock until it has asked others for the time."""
     user = await relay.user()
     call = ("POST", "/api/user") if method == "POST" else ("GET", "/api/me")
-    headers = {**cookie(user), "Origin": relay.url}
+    headers = {**cookie(user.session), "Origin": relay.url}
     with monkeypatch.context() as patched:
         behind(patched, days=2)
         answer = await relay.http.request(*call, headers=headers)
