@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relay.client.api_client import ApiError
-    from relay.client.client import Client, NotDelivered, Outcome
+    from relay.client.client import Client
     from relay.client.credentials import NoCredentials
     from relay.client.handler import LogHandler
+    from relay.client.outcome import NotDelivered, Outcome
     from relay.client.reported_task import Task, task
     from relay.client.task_info import TaskInfo
     from relay.client.task_query import Tasks, tasks
@@ -33,8 +34,8 @@ _MODULES = {
     "Client": "client",
     "LogHandler": "handler",
     "NoCredentials": "credentials",
-    "NotDelivered": "client",
-    "Outcome": "client",
+    "NotDelivered": "outcome",
+    "Outcome": "outcome",
     "Task": "reported_task",
     "TaskInfo": "task_info",
     "Tasks": "task_query",

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
-
-import msgspec
 
 from relay.client.beats import LEASE_SECONDS, Beats
 from relay.client.credentials import Credentials, NoCredentials, find_credentials
 from relay.client.drafts import ENDINGS, Draft, event, log_drafts
 from relay.client.outbox import Outbox
+from relay.client.outcome import NotDelivered, Outcome
 from relay.client.payload_values import text_of
 from relay.client.sender import Sender
 from relay.client.spool import Owner, new_spool
@@ -25,46 +25,6 @@ CLOSE_TIMEOUT_SECONDS = 5.0  # long enough for a restart of Relay, short enough 
 MAX_WARNINGS = 10  # of different kinds; beyond, problems of values are not reported
 
 logger = logging.getLogger("relay.client")
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How many events were published, and how many not delivered: kept on disk, lost, refused."""
-
-    kept: int = 0
-    lost: int = 0
-    refused: int = 0
-    why: str | None = None
-    published: int = 0
-
-    @property
-    def delivered(self) -> bool:
-        return not (self.kept or self.lost or self.refused)
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}" if self.why else self.what
-
-    @property
-    def what(self) -> str:
-        """The text without the reason."""
-        if self.delivered and not self.published:
-            return "nothing was published"
-        if self.delivered:
-            return "everything is delivered"
-        parts = [
-            f"{_events(self.kept)} not delivered yet, saved for the next run",
-            f"{_events(self.lost)} lost",
-            f"{_events(self.refused)} refused",
-        ]
-        counts = (self.kept, self.lost, self.refused)
-        return ", ".join(part for part, count in zip(parts, counts, strict=True) if count)
-
-
-class NotDelivered(Exception):
-    """Raised when a strict client is closed and an event was not delivered."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(str(outcome))
-        self.outcome = outcome
 
 
 class Client:
@@ -109,7 +69,9 @@ class Client:
         self._found = found
         self._stops = StopListener(found, self._report)
         self._outbox = Outbox(lambda: new_spool(Owner.of(found)))
-        self._sender = Sender(self._outbox, found, self._report, self._beats)
+        self._sender = Sender(
+            self._outbox, found, self._report, self._beats, self._stops.have_stored
+        )
         self._sender.start()
         atexit.register(self._end)
 
@@ -144,9 +106,9 @@ class Client:
         event_id: str | None = None,
         ts: str | None = None,
         fallback: Any = None,
-        then: Callable[[], None] | None = None,
+        begin: Callable[[bytes], None] | None = None,
     ) -> None:
-        """As `publish`; `then` is called, on another thread, when Relay has stored the event."""
+        """As `publish`; `begin` is called with the event's line before it is queued."""
         owner = _valid_id(task_id)
         try:
             try:
@@ -158,8 +120,8 @@ class Client:
                     raise
                 self.warn_once(f"an event was sent without its keys: {error}", "keys")
                 draft = event(event_type, fallback, owner, event_id=event_id, ts=ts)
-            if then is not None and self._sender is not None:
-                self._sender.when_stored(draft.line(), then)
+            if begin is not None:
+                begin(draft.line())
             self._put(draft)
         except Exception as error:  # the program's work goes on, whatever its value was
             self._unsendable += 1
@@ -171,12 +133,14 @@ class Client:
         So a program that is killed is seen to be lost. With `on_stop` the task can be stopped from
         the page: it is called then, once and in a thread.
         """
+        if not self._is_open:
+            return
         start: dict[str, Any] = {"title": title, "lease_s": LEASE_SECONDS}
-        owner, listen = _valid_id(task_id) or "", None
+        owner, begin = _valid_id(task_id) or "", None
         if on_stop is not None and self._stops is not None:
             start["stoppable"] = True
-            listen = self._stops.begin(owner, on_stop)
-        self._publish("task_started", start, task_id, then=listen)
+            begin = partial(self._stops.begin, owner, on_stop)
+        self._publish("task_started", start, task_id, begin=begin)
         self._beats.begin(owner)
 
     def log(self, text: str, task_id: str | None = None, **keys: Any) -> None:
@@ -195,7 +159,7 @@ class Client:
     @property
     def credentials(self) -> Credentials | None:
         """Those in use; None without any, after `close`, and in a forked child."""
-        return None if self._outcome is not None or self._forked else self._found
+        return self._found if self._is_open else None
 
     def warn_once(self, problem: str, kind: str | None = None) -> None:
         """Call `tell` with a problem, unless there was one of this kind (or this text) before."""
@@ -209,7 +173,7 @@ class Client:
             self._tell(line)
 
     def _put(self, draft: Draft) -> None:
-        if self._outcome is None and not self._forked:
+        if self._is_open:
             if draft.task_id is not None:
                 self._note_life(draft.task_id, draft.event_type)
             self._published += 1
@@ -223,6 +187,10 @@ class Client:
                 self._stops.end(task_id)
         else:
             self._beats.touch(task_id)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._outcome is None and not self._forked
 
     @property
     def _forked(self) -> bool:
@@ -294,7 +262,3 @@ def _log_warning(line: str) -> None:
 
 def _valid_id(task_id: object) -> str | None:
     return as_identifier(text_of(task_id)) or None if task_id is not None else None
-
-
-def _events(count: int) -> str:
-    return f"{count} event{'' if count == 1 else 's'}"

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from relay.client.drafts import ENDINGS, MILESTONES, Draft, log_drafts
-from relay.client.spool import Spool
+from relay.client.spool import RESERVE_BYTES, Spool
 
-MAX_MEMORY_BYTES = 4 * 2**20  # beyond, events are moved to disk
+MAX_MEMORY_BYTES = 4 * 2**20  # beyond, events are moved to disk, or lost where that has no room
 BATCH_LINES = 1_000  # Relay's limit for one request
 BATCH_BYTES = 512 * 2**10  # half of Relay's limit, so that a slow connection sends it in time
 SEND_AT_BYTES = 64 * 2**10  # events of this size together are sent at once
 SEND_AFTER_SECONDS = 0.05  # events that have waited so long are sent, however few
 SPILL_AFTER_SECONDS = 1.0  # while Relay is away, older events are moved to disk
 PROGRESS_INTERVAL = 0.25  # seconds between two progress events of a task
-MAX_TASKS = 1_000  # tasks for which the time of the last progress is kept
+MAX_TASKS = 1_000  # tasks for which the last progress and its time are kept
 
 
 class Outbox:
@@ -66,6 +66,7 @@ class Outbox:
         if draft.created - self._progress_times.get(draft.task_id, 0) < PROGRESS_INTERVAL:
             return False
         if len(self._progress_times) >= MAX_TASKS:
+            self._queue_all_progress()
             self._progress_times.clear()
         self._progress_times[draft.task_id] = draft.created
         return True
@@ -75,12 +76,18 @@ class Outbox:
             self._progress_times[task_id] = time.monotonic()
             self._append(draft)
 
+    def _queue_all_progress(self) -> None:
+        for task in list(self._held_progress):
+            self._queue_progress(task)
+
     def _append(self, draft: Draft) -> None:
+        """Queue an event. Without room, starts and ends of tasks are the last to be lost."""
         if draft.key is not None and self._join(draft):
             return
         if self._size + draft.size > MAX_MEMORY_BYTES:
             self._spill()
-        if self._size + draft.size > MAX_MEMORY_BYTES and draft.event_type not in MILESTONES:
+        reserve = RESERVE_BYTES if draft.event_type in MILESTONES else 0
+        if self._size + draft.size > MAX_MEMORY_BYTES + reserve:
             self._count_lost()
             return
         if self._gap and draft.event_type not in ENDINGS:
@@ -235,8 +242,7 @@ class Outbox:
     def spill(self) -> None:
         """Move all events to disk, as far as there is room."""
         with self._changed:
-            for task in list(self._held_progress):
-                self._queue_progress(task)
+            self._queue_all_progress()
             self._spill(anew=True)
 
     def _spill(self, *, anew: bool = False) -> None:

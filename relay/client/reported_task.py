@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from relay.client.client import Client, NotDelivered, Outcome
+from relay.client.client import Client
 from relay.client.drafts import new_task_id
+from relay.client.outcome import NotDelivered, Outcome
 from relay.client.payload_values import encode_json, text_of
 from relay.client.progress_values import fraction_of, part_of
 from relay.client.stop_listener import OnStop, stop_in_steps

@@ -37,23 +37,29 @@ class EventQueue(Protocol):
 class Sender:
     """Delivers the events of one outbox, and those that earlier processes left over."""
 
-    def __init__(self, outbox: Outbox, credentials: Credentials, tell: Tell, beats: Beats) -> None:
-        """`tell` is called on the sender's thread, once for each problem that needs a person."""
+    def __init__(
+        self,
+        outbox: Outbox,
+        credentials: Credentials,
+        tell: Tell,
+        beats: Beats,
+        have_stored: Callable[[list[bytes]], None],
+    ) -> None:
+        """`tell` is called on the sender's thread, once for each problem that needs a person.
+
+        `have_stored` is called there with the lines of events that Relay has stored.
+        """
         self._outbox = outbox
         self._beats = beats
+        self._have_stored = have_stored
         self._credentials = credentials
         self._size = RequestSize()
         self._closing = Closing()
-        self._when_stored: dict[bytes, Callable[[], None]] = {}
         self.trouble = Trouble(tell)
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
-
-    def when_stored(self, line: bytes, then: Callable[[], None]) -> None:
-        """Call `then`, on the sender's thread, when this event is stored. Before it is put."""
-        self._when_stored[line] = then
 
     def begin_close(self, deadline: float) -> None:
         """Send what waits, and stop at `deadline`, on the monotonic clock. The earliest counts."""
@@ -136,8 +142,7 @@ class Sender:
         while lines := self._size.fit(queue.head(self._size.lines, BATCH_BYTES)):
             match _post(posting, lines):
                 case Stored():
-                    for line in lines if self._when_stored else ():
-                        self._when_stored.pop(line, _nothing)()
+                    self._have_stored(lines)
                     return self._finish(queue, lines)
                 case Refused() as answer if not answer.is_event_error:
                     self.trouble.stop(answer.why)
@@ -175,10 +180,6 @@ class Sender:
             self.trouble.refuse(answer)
         queue.drop(lines)
         return True
-
-
-def _nothing() -> None:
-    """Most events need nothing when they are stored."""
 
 
 def _post(posting: "EventPoster", lines: list[bytes]) -> Answer:

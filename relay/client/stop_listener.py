@@ -9,7 +9,6 @@ one of the run before, so the thread listens for a run from then on.
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import islice
 
 from relay.client.beats import MAX_TASKS
@@ -27,11 +26,11 @@ OnStop = Callable[[], None]
 
 
 class _Run:
-    """One run of a task. `is_stored`: Relay has its start."""
+    """One run of a task. `start` is its start's line, until Relay has stored it."""
 
-    def __init__(self, on_stop: OnStop) -> None:
+    def __init__(self, on_stop: OnStop, start: bytes) -> None:
         self.on_stop = on_stop
-        self.is_stored = False
+        self.start: bytes | None = start
 
 
 class StopListener:
@@ -49,22 +48,23 @@ class StopListener:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, task_id: str, on_stop: OnStop) -> Callable[[], None]:
+    def begin(self, task_id: str, on_stop: OnStop, start: bytes) -> None:
         """Call `on_stop`, once and in a thread, when this run is asked to stop.
 
-        Returns what is to be called once Relay has stored the run's start.
+        `start` is the line of the run's start. Call this before it is queued.
         """
-        run = _Run(on_stop)
         with self._lock:
-            self._runs[task_id] = run
-        return partial(self._listen, run)
+            self._runs[task_id] = _Run(on_stop, start)
 
-    def _listen(self, run: _Run) -> None:
-        """Listen for a run whose start is stored."""
-        run.is_stored = True
+    def have_stored(self, lines: Sequence[bytes]) -> None:
+        """Relay has stored these events: listen for the runs whose starts are among them."""
         try:
             with self._lock:
-                if self._thread is None and self._runs and not self._closed.is_set():
+                starts = {run.start: run for run in self._runs.values() if run.start is not None}
+                begun = [starts[line] for line in lines if line in starts] if starts else []
+                for run in begun:
+                    run.start = None
+                if begun and self._thread is None and not self._closed.is_set():
                     self._thread = _start_thread(self._run, "relay-stops")
         except RuntimeError as error:
             self._tell(f"tasks cannot be stopped from elsewhere: {error}")
@@ -105,7 +105,7 @@ class StopListener:
     def _next_calls(self) -> list[dict[str, _Run]]:
         """What to listen for, as much in each call as it may name; without any, the thread ends."""
         with self._lock:
-            stored = iter([named for named in self._runs.items() if named[1].is_stored])
+            stored = iter([named for named in self._runs.items() if named[1].start is None])
             calls = []
             while runs := dict(islice(stored, MAX_TASKS)):
                 calls.append(runs)

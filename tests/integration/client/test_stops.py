@@ -3,7 +3,9 @@
 import os
 import signal
 import threading
+import weakref
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -12,7 +14,7 @@ from relay.client.beats import MAX_TASKS
 from relay.client.client import Client
 from relay.client.reported_task import task
 from tests.support.patience import PATIENCE
-from tests.support.stand_in import TOKEN, Answer, StandIn, busy
+from tests.support.stand_in import TOKEN, Answer, StandIn, busy, refusal
 
 
 def stop(*task_ids: str) -> Answer:
@@ -157,3 +159,27 @@ def test_events_are_sent_without_a_thread_for_stops_and_the_next_run_has_one(
         client.start_task("two", "two", lambda: None)
         assert stopped.wait(PATIENCE)
     assert [event["task_id"] for event in stand_in.events] == ["one", "two"]
+
+
+def test_of_a_task_that_has_ended_nothing_is_kept_whatever_became_of_its_events(
+    stand_in: StandIn,
+) -> None:
+    """Also once a refused token has ended the sender, and once the client is closed."""
+    stand_in.script.append(refusal(401, "invalid_token", "The credential is revoked."))
+    refused = threading.Event()
+    with Client(stand_in.url, TOKEN, tell=lambda line: refused.set()) as client:
+        for has_refused in (False, True):
+            stopped = weakref.WeakSet[threading.Event]()
+            for number in range(3):
+                stopped.add(on_stop := threading.Event())
+                client.start_task(f"t-{number}", "title", partial(threading.Event.set, on_stop))
+                del on_stop
+            assert len(stopped) == 3
+            for number in range(3):
+                client.publish("task_succeeded", {}, f"t-{number}")
+            assert not list(stopped), has_refused
+            assert refused.wait(PATIENCE)
+    client.start_task("late", "title", partial(threading.Event.set, on_stop := threading.Event()))
+    late = weakref.ref(on_stop)
+    del on_stop
+    assert late() is None

@@ -53,6 +53,13 @@ def _no_spool() -> Spool:
     raise OSError
 
 
+def _sender(reported: list[str], stored: list[bytes] | None = None) -> Sender:
+    have_stored = (stored if stored is not None else []).extend
+    return Sender(
+        Outbox(_no_spool), Credentials("http://h", "t"), reported.append, Beats(), have_stored
+    )
+
+
 # the events, the answers, and what is expected: events of each request, events that are left,
 # what was reported, and whether the sender goes on
 CASES: dict[str, tuple[list[bytes], list[Answer], list[int], int, list[str], bool]] = {
@@ -79,7 +86,7 @@ CASES: dict[str, tuple[list[bytes], list[Answer], list[int], int, list[str], boo
 def test_each_answer_has_its_consequence(name: str) -> None:
     events, answers, posted, left, reports, goes_on = CASES[name]
     reported: list[str] = []
-    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append, Beats())
+    sender = _sender(reported)
     poster, queue = ScriptedPoster(answers), Queue(events)
     is_done = sender._send(cast("EventPoster", poster), queue, most_attempts=1)
     assert poster.posted == posted
@@ -91,10 +98,19 @@ def test_each_answer_has_its_consequence(name: str) -> None:
 
 def test_the_same_program_is_reported_once_until_relay_takes_events() -> None:
     reported: list[str] = []
-    sender = Sender(Outbox(_no_spool), Credentials("http://h", "t"), reported.append, Beats())
+    sender = _sender(reported)
     foreign = NotRelay(200, "foreign")
     for answers in ([foreign], [foreign], [STORED], [foreign]):
         poster: Any = ScriptedPoster(answers)
         sender._send(poster, Queue([SMALL]), most_attempts=1)
     assert reported == ["foreign", "foreign"]
     assert sender.trouble.reason == "foreign"
+
+
+def test_what_relay_has_stored_is_passed_on_and_what_it_refuses_is_not() -> None:
+    stored = list[bytes]()
+    sender = _sender([], stored)
+    for line, answer in ((SMALL, STORED), (LARGE, BAD_EVENT), (LARGE, PROXY)):
+        poster: Any = ScriptedPoster([answer])
+        assert sender._send(poster, Queue([line]), most_attempts=1)
+    assert stored == [SMALL]
