@@ -33,7 +33,8 @@ class Client:
     Without `url` and `token`, the environment and the credentials file are used, as by the command
     `relay`. Without credentials, events are dropped after one warning. With `strict`, NoCredentials
     is raised instead, and `close` raises NotDelivered. `tell` is called with problems that need a
-    person; by default they are logged. A client that is still open at interpreter exit is closed.
+    person; by default they are logged. Where the system refuses a thread, events are kept for the
+    next run. A client that is still open at interpreter exit is closed.
     """
 
     def __init__(

@@ -59,7 +59,11 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread. Where the system refuses it, events wait for the next run."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # at the limit of processes
+            self.trouble.stop(f"events are not sent before the next run: {error}")
 
     def begin_close(self, deadline: float) -> None:
         """Send what waits, and stop at `deadline`, on the monotonic clock. The earliest counts."""

@@ -9,6 +9,7 @@ import pytest
 from relay.client import Client, NoCredentials, NotDelivered
 from relay.client.drafts import event
 from relay.client.outbox import PROGRESS_INTERVAL, Outbox
+from relay.client.sender import THREAD_NAME
 from relay.client.spool import Spool
 from tests.support.patience import PATIENCE
 from tests.support.producers import client, spools
@@ -134,6 +135,32 @@ def test_strict_raises_at_the_start_and_at_the_end(away: str) -> None:
     producer.log("lost?")
     with pytest.raises(NotDelivered, match=r"does not answer|slow to answer"):
         producer.close(timeout=0.2)
+
+
+def test_without_a_thread_for_it_events_wait_for_the_next_run(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of processes the program goes on."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == THREAD_NAME:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        producer = client(stand_in, notes := list[str]())
+        producer.start_task("t", "title", lambda: None)
+        producer.publish("task_succeeded", {}, "t")
+        outcome = producer.close()
+    assert notes[0] == "events are not sent before the next run: can't start new thread"
+    assert len(notes) == 2  # and what became of them
+    assert (outcome.kept, outcome.lost, stand_in.events) == (2, 0, [])
+    with client(stand_in) as producer:
+        producer.log("next")
+    names = [one["event_type"] for one in stand_in.events]
+    assert names == ["task_started", "task_succeeded", "log"]
 
 
 def test_without_a_relay_the_work_goes_on_with_one_warning() -> None:
