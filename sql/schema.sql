@@ -1000,7 +1000,7 @@ BEGIN
     -- the locks of the projections come before those of tasks, as in a fold
     SELECT array_agg(p.user_id) INTO locked FROM (
         SELECT p.user_id FROM projections p
-        WHERE p.user_id IN (SELECT l.user_id FROM select_lost_tasks(NULL, most) l)
+        WHERE p.user_id IN (SELECT l.user_id FROM select_tasks_to_note(NULL, most) l)
         ORDER BY p.user_id FOR UPDATE SKIP LOCKED
     ) p;
     IF locked IS NULL THEN
@@ -1008,16 +1008,19 @@ BEGIN
     END IF;
     WITH noted AS (
         UPDATE tasks t SET lost_after = greatest(t.last_at, t.beat_at)
-        FROM select_lost_tasks(locked, most) l
+        FROM select_tasks_to_note(locked, most) l
         WHERE t.user_id = ANY (locked) AND t.user_id = l.user_id AND t.task_id = l.task_id
         RETURNING t.*
+    ), news AS ( -- what was lost before there was a channel is none
+        SELECT d.* FROM noted d JOIN notified_users n ON n.user_id = d.user_id
+        WHERE n.user_id = ANY (locked) AND lease_ends_at(d.lost_after, d.lease_s) > n.since
     )
     SELECT array_agg(user_id) AS owners, array_agg('lost'::text) AS states,
         array_agg(task_id) AS task_ids, array_agg(run) AS runs, array_agg(title) AS titles,
         array_agg(message) AS messages, array_agg(NULL::bigint) AS exit_codes,
         array_agg(NULL::double precision) AS durations,
         array_agg(NULL::uuid) AS ask_ids
-    INTO lost FROM noted;
+    INTO lost FROM news;
     RETURN make_notifications(
         locked, lost.owners, lost.states, lost.task_ids, lost.runs, lost.titles, lost.messages,
         lost.exit_codes, lost.durations, lost.ask_ids,
@@ -1205,7 +1208,8 @@ BEGIN
     ELSE
         PERFORM FROM projections WHERE user_id = of_user FOR UPDATE;
     END IF;
-    UPDATE tasks SET beat_at = now() + wait * interval '1 second', revision = coalesce(begun, revision)
+    UPDATE tasks SET beat_at = now() + wait * interval '1 second', lost_after = NULL,
+        revision = coalesce(begun, revision)
     WHERE user_id = of_user AND task_id = ANY (ids) AND state IN ('running', 'waiting')
         AND NOT forgotten;
 END
@@ -1265,20 +1269,17 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.select_lost_tasks(user_ids uuid[], most integer) RETURNS TABLE(user_id uuid, task_id text)
+CREATE FUNCTION public.select_tasks_to_note(user_ids uuid[], most integer) RETURNS TABLE(user_id uuid, task_id text)
     LANGUAGE sql STABLE
     AS $$
     SELECT t.user_id, t.task_id
     FROM notified_users n
     JOIN tasks t ON t.user_id = n.user_id AND t.lease_s IS NOT NULL
-        AND t.state IN ('running', 'waiting') AND NOT t.forgotten
+        AND t.state IN ('running', 'waiting') AND NOT t.forgotten AND t.lost_after IS NULL
     JOIN projections p ON p.user_id = t.user_id
     WHERE (user_ids IS NULL OR t.user_id = ANY (user_ids))
-        AND t.lost_after IS DISTINCT FROM greatest(t.last_at, t.beat_at)
         AND now() > greatest(t.last_at, t.beat_at) + t.lease_s * interval '1 second'
         AND now() > lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s)
-        -- what was lost before there was a channel is no news
-        AND lease_ends_at(greatest(t.last_at, t.beat_at), t.lease_s) > n.since
         AND NOT EXISTS (
             SELECT FROM events e WHERE e.user_id = t.user_id AND e.seq > p.seq
                 AND (e.task_id = t.task_id OR e.task_id IS NULL)
@@ -1607,7 +1608,10 @@ BEGIN
             duration_s = excluded.duration_s, ended_at = excluded.ended_at,
             open_asks = excluded.open_asks, forgotten = excluded.forgotten,
             beat_at = CASE WHEN t.run = excluded.run THEN t.beat_at END,
-            stop_requested_at = CASE WHEN t.run = excluded.run THEN t.stop_requested_at END
+            stop_requested_at = CASE WHEN t.run = excluded.run THEN t.stop_requested_at END,
+            lost_after = CASE WHEN t.lost_after = greatest(
+                excluded.last_at, CASE WHEN t.run = excluded.run THEN t.beat_at END
+            ) THEN t.lost_after END
     ), ended AS ( -- asks end with their task
         UPDATE asks SET state = 'withdrawn', ended_at = now()
         FROM advanced a
@@ -2006,6 +2010,8 @@ CREATE UNIQUE INDEX sessions_by_id ON public.sessions USING btree (session_id);
 
 CREATE INDEX sessions_by_revocation ON public.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
+CREATE INDEX tasks_to_note ON public.tasks USING btree (user_id) WHERE ((lease_s IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'waiting'::text])) AND (NOT forgotten) AND (lost_after IS NULL));
+
 CREATE INDEX tasks_with_lease ON public.tasks USING btree (user_id) WHERE ((lease_s IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'waiting'::text])));
 
 CREATE INDEX tickets_by_expiry ON public.tickets USING btree (expires_at);
@@ -2048,3 +2054,4 @@ INSERT INTO public.schema_migrations (version, name, checksum) VALUES (18, 'appe
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (19, 'turns_of_hosts_and_users', '0dafc79836e899cfbe1c7239510d928f030d9117dcc283341e92b823e014b444');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (20, 'tests_in_their_turn', '59ef93d5f1aa611a21e268b926c47421954d76d9d558c74a9936f6f49ef70e48');
 INSERT INTO public.schema_migrations (version, name, checksum) VALUES (21, 'failures_of_one_round', 'b2f4f841c01f5809bde298500b1f62973a01bd9bc7d01e989a5a0c7df43674c5');
+INSERT INTO public.schema_migrations (version, name, checksum) VALUES (22, 'noted_tasks', '87a68febc752b6e46d3110997b71933b8daf0077faa7a03235ed4f865e71755f');

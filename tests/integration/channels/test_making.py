@@ -1,22 +1,19 @@
 """Notifications are made with the change that they are about, for the channels that ask for it."""
 
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import trio
 
-from relay.db.channels import add_channel, remove_channel, set_visible
-from relay.db.notifications import OutboxBounds, note_lost_tasks
+from relay.db.channels import remove_channel, set_visible
+from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database
 from relay.db.projections import Projected, select_projected
-from relay.events import NewEvent, utc_now
 from relay.projection import projector
-from tests.support.channels import new_channel
+from tests.support.making import happened, made, posted, stored_channel
 from tests.support.patience import PATIENCE
 from tests.support.projecting import Process, new_users, process
 from tests.support.projections import project_all
@@ -26,33 +23,6 @@ from tests.support.projections import project_all
 async def here(database_url: str) -> AsyncIterator[Process]:
     async with process(database_url) as one:
         yield one
-
-
-async def stored_channel(database: Database, user_id: UUID, **rules: Any) -> UUID:
-    new = new_channel(user_id, **rules)
-    assert (await add_channel(database, new, at_most=20)).outcome == "added"
-    return new.channel_id
-
-
-def happened(kind: str, task_id: str = "t", **payload: Any) -> NewEvent:
-    at = utc_now()
-    text = json.dumps(payload)
-    return NewEvent(str(uuid4()), f"task_{kind}", task_id, at.isoformat(), text, at)
-
-
-async def posted(here: Process, user_id: UUID, *events: NewEvent) -> None:
-    """Store events, and wait until they are folded."""
-    receipts = await here.journal.append(user_id, list(events))
-    with trio.fail_after(PATIENCE):
-        await here.projector.catch_up(user_id, receipts[-1].seq)
-
-
-async def made(database: Database, user_id: UUID) -> list[tuple[Any, ...]]:
-    rows = await database.fetch(
-        "SELECT state, task_id, run FROM notifications WHERE user_id = $1 ORDER BY position",
-        user_id,
-    )
-    return [tuple(row) for row in rows]
 
 
 async def left_out(database: Database, user_id: UUID) -> list[str]:
@@ -198,57 +168,6 @@ async def test_over_the_rate_it_is_due_later_and_over_the_bound_it_is_left_out(
         assert len(rows) == 5
         assert 7_200 < rows[4]["later_s"] <= 10_800  # it was made later
         assert await left_out(here.database, user_id) == ["left_out"] * 3
-
-
-async def lost_after(here: Process, user_id: UUID, seconds: float) -> int:
-    """Let the user's tasks be silent for so long, and note those that are lost."""
-    await here.database.execute(
-        "UPDATE tasks SET last_at = last_at - $2 * interval '1 second' WHERE user_id = $1",
-        user_id,
-        seconds,
-    )
-    await here.database.execute(
-        "UPDATE notified_users SET since = since - $2 * interval '1 second' WHERE user_id = $1",
-        user_id,
-        seconds,
-    )
-    return await note_lost_tasks(here.database, OutboxBounds())
-
-
-async def test_a_lost_task_is_noted_once_until_it_is_found_again(here: Process) -> None:
-    user_id, other = await new_users(here.database, 2)
-    await stored_channel(here.database, user_id)
-    for one in (user_id, other):
-        await posted(here, one, happened("started", lease_s=3_600))
-    assert await lost_after(here, user_id, 1_800) == 0
-    assert await lost_after(here, user_id, 3_600) == 1
-    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
-    assert await lost_after(here, other, 7_200) == 0
-    await posted(here, user_id, happened("progress"))
-    assert await lost_after(here, user_id, 1_800) == 0
-    assert await lost_after(here, user_id, 3_600) == 1
-    await here.database.execute("SELECT renew_leases($1, $2, 0)", user_id, ["t"])
-    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
-    assert await made(here.database, user_id) == [("lost", "t", 1)] * 2
-
-
-async def test_what_was_lost_before_there_was_a_channel_is_no_news(here: Process) -> None:
-    (user_id,) = await new_users(here.database, 1)
-    await posted(here, user_id, happened("started", lease_s=10))
-    await lost_after(here, user_id, 60)
-    await stored_channel(here.database, user_id)
-    assert await note_lost_tasks(here.database, OutboxBounds()) == 0
-    await posted(here, user_id, happened("progress"))
-    assert await lost_after(here, user_id, 15) == 1
-
-
-async def test_a_task_with_an_event_that_is_not_folded_yet_is_not_lost(here: Process) -> None:
-    (user_id,) = await new_users(here.database, 1)
-    await stored_channel(here.database, user_id)
-    await posted(here, user_id, happened("started", lease_s=10))
-    here.folding.cancel()
-    await here.journal.append(user_id, [happened("progress")])
-    assert await lost_after(here, user_id, 60) == 0
 
 
 async def test_a_removed_channel_takes_along_what_waits_for_it(here: Process) -> None:
