@@ -48,8 +48,7 @@ rate_limited = Counter(
     "relay_rate_limited", "Requests, events and handshakes refused by a rate limit.", ["limit"]
 )
 rate_limit_keys_evicted = Counter(
-    "relay_rate_limit_keys_evicted",
-    "Rate limit keys dropped early because there were too many.",
+    "relay_rate_limit_keys_evicted", "Rate limit keys dropped early to make room."
 )
 limits_shared = _gauge(
     "relay_limits_shared",
@@ -188,8 +187,7 @@ task_bytes_waiting = _gauge(
     "relay_task_waiting_bytes", "Bytes of messages about tasks that wait for readers.", "livesum"
 )
 task_streams_displaced = Counter(
-    "relay_task_streams_displaced",
-    "Streams of slow readers of tasks ended to make room for others.",
+    "relay_task_streams_displaced", "Streams of slow readers of tasks ended to make room."
 )
 resumes = Counter("relay_resumes", "Streams started, by the outcome of their cursor.", ["outcome"])
 stream_closes = Counter("relay_stream_closes", "Streams ended, by close code.", ["code"])
@@ -225,9 +223,7 @@ backplane_up = _gauge(
     "livemin",
 )
 backplane_processes = _gauge(
-    "relay_backplane_processes",
-    "Live processes on this database, this one included.",
-    "livemax",
+    "relay_backplane_processes", "Live processes on this database, with this one.", "livemax"
 )
 backplane_nodes = _gauge("relay_backplane_nodes", "Nodes of the Valkey that have slots.", "livemax")
 backplane_nodes_up = _gauge(
@@ -272,9 +268,7 @@ workers = _gauge(
     "relay_workers", "Workers that the supervisor keeps; 0 if a process serves alone.", "livemax"
 )
 workers_replaced = Counter(
-    "relay_workers_replaced",
-    "Workers replaced, by how the old one ended: died, silent, left.",
-    ["after"],
+    "relay_workers_replaced", "Workers replaced, by how the old one ended.", ["after"]
 )
 
 # -- logs
