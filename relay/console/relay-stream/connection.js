@@ -5,7 +5,7 @@
  */
 
 import { Refusal } from './requests.js';
-import { LONGEST_RETRY_MS, Timers, delayFor } from './timers.js';
+import { LONGEST_RETRY_MS, Stopwatch, Timers, delayFor } from './timers.js';
 import { TransportChoice, openTransport } from './transports.js';
 
 /** @typedef {import('../relay-stream.d.ts').RelayStreamOptions} Options */
@@ -68,8 +68,8 @@ export class Connection {
   /** @type {Transport | null} */ #trial = null; // a WebSocket tried while SSE carries the stream
   /** @type {Close | null} */ #closeMessage = null;
   #attempt = 0;
-  #liveSince = 0;
-  #receivedAt = 0;
+  #live = new Stopwatch(); // since the hello
+  #quiet = new Stopwatch(); // since the last message
   #heartbeat = DEFAULT_HEARTBEAT_S * 1000;
   #wentOffline = false;
 
@@ -128,7 +128,7 @@ export class Connection {
 
   cameOnline() {
     if (this.#state === 'idle') return;
-    const quiet = Date.now() - this.#receivedAt > QUIET_MS;
+    const quiet = this.#quiet.ms > QUIET_MS;
     if (this.#state === 'live' && this.#wentOffline && quiet && !this.#requests.loopback) {
       this.#ended(this.#transport, 1006); // the connection was lost with the old network
     }
@@ -182,7 +182,7 @@ export class Connection {
     if (transport !== this.#transport) return;
     const message = this.#closeMessage;
     if (this.#state === 'connecting' && message === null) this.#choice.failed(transport.name);
-    if (this.#state === 'live' && Date.now() - this.#liveSince > STABLE_MS) this.#attempt = 0;
+    if (this.#state === 'live' && this.#live.ms > STABLE_MS) this.#attempt = 0;
     this.#connectLater(message?.code ?? code, message?.reason ?? null, message?.retry_after_ms ?? null);
   }
 
@@ -200,7 +200,7 @@ export class Connection {
 
   /** @param {Transport} from @param {Message[]} list */
   #take(from, list) {
-    this.#receivedAt = Date.now();
+    this.#quiet.restart();
     this.#owner.received(list);
     for (const message of list) {
       if (!('type' in message)) {
@@ -222,7 +222,7 @@ export class Connection {
   /** @param {Transport} from @param {Hello} hello */
   #hello(from, hello) {
     this.#enter('hello');
-    this.#liveSince = Date.now();
+    this.#live.restart();
     this.#heartbeat = (hello.heartbeat_s || DEFAULT_HEARTBEAT_S) * 1000;
     this.#choice.worked(from.name);
     if (from.name === 'sse') this.#tryWebSocketLater();
@@ -238,12 +238,12 @@ export class Connection {
   // ── is the server still there? ──────────────────────────────────────────────────────────────
 
   #watch() {
-    const left = this.#receivedAt + this.#heartbeat * SILENT_HEARTBEATS - Date.now();
+    const left = this.#heartbeat * SILENT_HEARTBEATS - this.#quiet.ms;
     this.#timers.set('silence', Math.max(left, 0), () => this.#checkSilence());
   }
 
   async #checkSilence() {
-    if (Date.now() - this.#receivedAt < this.#heartbeat * SILENT_HEARTBEATS) return this.#watch();
+    if (this.#quiet.ms < this.#heartbeat * SILENT_HEARTBEATS) return this.#watch();
     const transport = this.#transport;
     if (transport?.name === 'sse') {
       // EventSource does not report heartbeats: a request for events shows whether any were missed
@@ -254,7 +254,7 @@ export class Connection {
       );
       if (transport !== this.#transport) return;
       if (!missed || before !== this.#deliveries.cursor) {
-        this.#receivedAt = Date.now();
+        this.#quiet.restart();
         return this.#watch();
       }
     }

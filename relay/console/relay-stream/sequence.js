@@ -45,7 +45,7 @@ export class Sequence {
 /** The cursor in the page's storage. Where storage is forbidden or full, a page load starts anew. */
 class SavedCursor {
   #options;
-  #savedAt = 0;
+  #savedAt = -Infinity; // by `performance.now()`, which is never set
   /** @type {string | null} */ #known = null; // what this page has read or written last
 
   /** @param {Options} options */
@@ -68,7 +68,7 @@ class SavedCursor {
   /** @param {string | null} cursor */
   write(cursor) {
     const { storageKey } = this.#options;
-    this.#savedAt = Date.now();
+    this.#savedAt = performance.now();
     if (!storageKey || cursor === null) return;
     try {
       const kept = this.#storage?.getItem(storageKey) ?? null;
@@ -80,7 +80,7 @@ class SavedCursor {
 
   /** Whether the cursor is to be written again: at most once in SAVE_INTERVAL_MS. */
   get due() {
-    return Boolean(this.#options.storageKey) && Date.now() - this.#savedAt > SAVE_INTERVAL_MS;
+    return Boolean(this.#options.storageKey) && performance.now() - this.#savedAt > SAVE_INTERVAL_MS;
   }
 }
 
