@@ -245,7 +245,7 @@ async def test_what_has_just_appeared_takes_no_press(relay: Relay, chromium: Chr
         await tab.goto(relay.url)
         await is_live(tab)
         user = await user_of(relay, profile)
-        await tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now()") + 1_000))
+        await tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1")))
         async with asking(user, "Deploy?", *CHOICE) as asker:
             drawn = "(page) => document.querySelector('.ask-option') !== null"
             while not await tab.run(drawn):

@@ -59,7 +59,7 @@ async def test_reconnect_delays_double_with_jitter(scene: Scene) -> None:
     reads = await scene.reads(clock=True)
     await reads.live()
     # each delay lasts until it was looked at
-    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() + 5000")))
+    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() / 1000 + 5")))
     scene.box.refusing = True
     await scene.box.cut()
     shares = []
@@ -147,7 +147,7 @@ async def test_a_page_shown_again_reconnects_at_once(scene: Scene) -> None:
     scene.box.refusing = True
     await scene.box.cut()
     await reads.until("stream.state.state === 'waiting'")
-    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() + 5000")))
+    await reads.tab.do(lambda page: page.clock.pause_at(page.evaluate("Date.now() / 1000 + 5")))
     await reads.until("stream.state.state === 'waiting'")
     scene.box.refusing = False
     last = await scene.publish(2)
