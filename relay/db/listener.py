@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from relay.db.pool import DATABASE_ERRORS, Database, DatabaseConnection
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 
 APPLICATION_NAME = "relay listening"
 PROBE_INTERVAL = 2.0  # seconds; a broken network path does not close the connection
@@ -85,9 +85,9 @@ class Listener:
                     await connection.listen(self._channel)
                     self._connected = self._late = True
                     await self._apply_changes(connection, on_listening)
-                    metrics.backplane_up.set(1)
+                    backplane_metrics.up.set(1)
                     if not starting:
-                        metrics.backplane_reconnects.inc()
+                        backplane_metrics.reconnects.inc()
                         log.warning("listening_again")
                     else:
                         task_status.started()
@@ -111,8 +111,8 @@ class Listener:
         self._woken.set()
 
     def _forget_connection(self) -> None:
-        metrics.backplane_up.set(0)
-        metrics.backplane_channels.set(0)
+        backplane_metrics.up.set(0)
+        backplane_metrics.channels.set(0)
         self._connected = False
         self._leaving.clear()
         self._wanted = {channel: trio.Event() for channel in self._wanted}
@@ -144,7 +144,7 @@ class Listener:
                 elif (standing := self._wanted.get(channel)) is not None:
                     await connection.listen(channel)
                     standing.set()
-        metrics.backplane_channels.set(len(self._wanted))
+        backplane_metrics.channels.set(len(self._wanted))
         if self._late:
             self._late = False
             on_listening()

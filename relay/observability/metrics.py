@@ -1,4 +1,4 @@
-"""All metrics. No label contains a user, a token or an address.
+"""The metrics, but for those of the backplane. No label contains a user, a token or an address.
 
 With several workers (PROMETHEUS_MULTIPROC_DIR is set before this is imported) each process writes
 its values to a file in that folder, and a scrape aggregates them; a gauge's mode tells how. A mode
@@ -14,15 +14,16 @@ from relay import __version__
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # multiprocess mode does not support them
 
-_Mode = Literal["livesum", "livemin", "livemax", "liveall", "max"]
+Mode = Literal["livesum", "livemin", "livemax", "liveall", "max"]
 
 
-def _gauge(name: str, description: str, mode: _Mode, *labels: str) -> Gauge:
+def gauge(name: str, description: str, mode: Mode, *labels: str) -> Gauge:
+    """A gauge that several workers add up, or choose from, by `mode`."""
     return Gauge(name, description, labels, multiprocess_mode=mode)
 
 
 # an Info would fit, but multiprocess mode does not support it
-build_info = _gauge("relay_build_info", "The running version.", "livemax", "version", "python")
+build_info = gauge("relay_build_info", "The running version.", "livemax", "version", "python")
 
 
 def set_build_info() -> None:
@@ -50,7 +51,7 @@ rate_limited = Counter(
 rate_limit_keys_evicted = Counter(
     "relay_rate_limit_keys_evicted", "Rate limit keys dropped early to make room."
 )
-limits_shared = _gauge(
+limits_shared = gauge(
     "relay_limits_shared",
     "1 if limits count over all processes, 0 if in this process alone.",
     "livemin",
@@ -81,10 +82,10 @@ publish_waits = Counter(
     "relay_publish_waits",
     "Requests that waited for other requests of the same user.",
 )
-journal_waiting = _gauge(
+journal_waiting = gauge(
     "relay_journal_waiting_events", "Events waiting to be committed.", "livesum"
 )
-journal_limit = _gauge(
+journal_limit = gauge(
     "relay_journal_limit_events", "Most events that may wait to be committed.", "livesum"
 )
 
@@ -95,7 +96,7 @@ projection_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 projection_events = Counter("relay_projection_events", "Events folded into stored tasks.")
-projection_pending = _gauge(
+projection_pending = gauge(
     "relay_projection_pending_events", "Events kept in memory until they are folded.", "livesum"
 )
 projection_read_back = Counter(
@@ -108,7 +109,7 @@ projection_conflicts = Counter(
 )
 
 # -- asks and waiting calls
-waiting_calls = _gauge("relay_waiting_calls", "Calls that wait for an answer or a stop.", "livesum")
+waiting_calls = gauge("relay_waiting_calls", "Calls that wait for an answer or a stop.", "livesum")
 asks = Counter("relay_asks", "Asks opened and ended, by what happened.", ["what"])
 
 # -- notifications
@@ -122,15 +123,15 @@ notification_seconds = Histogram(
     "Time from a notification's making to its delivery by the first attempt.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-notifications_waiting = _gauge(
+notifications_waiting = gauge(
     "relay_notifications_waiting", "Notifications in the outbox, of all processes.", "livemax"
 )
-notifications_oldest = _gauge(
+notifications_oldest = gauge(
     "relay_notifications_oldest_seconds",
     "How long the oldest due notification of the outbox has been due.",
     "livemax",
 )
-notifications_held = _gauge(
+notifications_held = gauge(
     "relay_notifications_held",
     "Notifications that are due, and wait for the rate or a place of the host that takes them.",
     "livemax",
@@ -138,12 +139,12 @@ notifications_held = _gauge(
 
 # -- housekeeping
 events_trimmed = Counter("relay_events_trimmed", "Events deleted by retention.")
-housekeeping_done = _gauge(
+housekeeping_done = gauge(
     "relay_housekeeping_last_success_timestamp_seconds",
     "When streams were last trimmed and expired rows deleted.",
     "max",
 )
-housekeeping_holder = _gauge(
+housekeeping_holder = gauge(
     "relay_housekeeping_holder",
     "1 while this process does housekeeping, for all processes on the database.",
     "livesum",
@@ -151,24 +152,24 @@ housekeeping_holder = _gauge(
 housekeeping_takeovers = Counter(
     "relay_housekeeping_takeovers", "How often this process took housekeeping over."
 )
-disk_free = _gauge("relay_disk_free_bytes", "Free disk space of the embedded Postgres.", "livemax")
-disk_needed = _gauge(
+disk_free = gauge("relay_disk_free_bytes", "Free disk space of the embedded Postgres.", "livemax")
+disk_needed = gauge(
     "relay_disk_min_free_bytes", "Free disk space below which no events are accepted.", "livemax"
 )
 
 # -- the database
 # 1 means trouble, so that a process that has not checked yet reports none
-database_away = _gauge("relay_database_away", "1 if the last database check failed.", "livemax")
-database_in_use = _gauge("relay_database_connections_in_use", "Pool connections in use.", "livesum")
-database_open = _gauge(
+database_away = gauge("relay_database_away", "1 if the last database check failed.", "livemax")
+database_in_use = gauge("relay_database_connections_in_use", "Pool connections in use.", "livesum")
+database_open = gauge(
     "relay_database_connections_open", "Pool connections that are open.", "livesum"
 )
-database_limit = _gauge(
+database_limit = gauge(
     "relay_database_connections_limit", "Most connections the pool may open.", "livesum"
 )
 
 # -- streams
-connected_sockets = _gauge("relay_connected_sockets", "Live streams.", "livesum", "transport")
+connected_sockets = gauge("relay_connected_sockets", "Live streams.", "livesum", "transport")
 delivery_seconds = Histogram(
     "relay_delivery_latency_seconds",
     "Time from an event's receipt to its write on a live stream; the slowest event of a write.",
@@ -180,10 +181,10 @@ inbox_overflows = Counter(
 journal_reads = Counter(
     "relay_journal_reads", "Pages read from the journal for streams that were behind."
 )
-readers_waiting = _gauge(
+readers_waiting = gauge(
     "relay_journal_waiting_readers", "Readers waiting to read from the journal.", "livesum"
 )
-task_bytes_waiting = _gauge(
+task_bytes_waiting = gauge(
     "relay_task_waiting_bytes", "Bytes of messages about tasks that wait for readers.", "livesum"
 )
 task_streams_displaced = Counter(
@@ -199,7 +200,7 @@ streams_cut = Counter(
 )
 
 # -- the server
-connections = _gauge("relay_connections", "Open connections, streams included.", "livesum")
+connections = gauge("relay_connections", "Open connections, streams included.", "livesum")
 connections_failed = Counter(
     "relay_connections_failed", "Connections ended by an unexpected exception."
 )
@@ -216,55 +217,8 @@ connections_displaced = Counter(
     "relay_connections_displaced", "Idle connections closed to make room for others."
 )
 
-# -- the backplane between processes on one database
-backplane_up = _gauge(
-    "relay_backplane_up",
-    "1 if this process receives notifications of other processes.",
-    "livemin",
-)
-backplane_processes = _gauge(
-    "relay_backplane_processes", "Live processes on this database, with this one.", "livemax"
-)
-backplane_nodes = _gauge("relay_backplane_nodes", "Nodes of the Valkey that have slots.", "livemax")
-backplane_nodes_up = _gauge(
-    "relay_backplane_nodes_up", "Nodes of the Valkey that this process is connected to.", "livemin"
-)
-backplane_channels = _gauge(
-    "relay_backplane_channels", "Channels of users that are listened to.", "livesum"
-)
-backplane_sent = Counter("relay_backplane_sent", "Notifications sent.")
-backplane_send_failures = Counter(
-    "relay_backplane_send_failures", "Notifications that could not be sent."
-)
-backplane_overflows = Counter(
-    "relay_backplane_overflows",
-    "Notifications too large to list their users, sent as a request to check everything.",
-)
-backplane_received = Counter(
-    "relay_backplane_received", "Notifications received from other processes."
-)
-backplane_read_events = Counter(
-    "relay_backplane_read_events",
-    "Events of other processes read from the database; the others came in notifications.",
-)
-backplane_holes = Counter(
-    "relay_backplane_holes", "Events received in notifications while some before were missing."
-)
-backplane_look_found = Counter(
-    "relay_backplane_look_found",
-    "Streams with events that only a look at the database found: no notification named them.",
-)
-backplane_reconnects = Counter(
-    "relay_backplane_reconnects", "Reconnects of the LISTEN connection, or to a node of the Valkey."
-)
-backplane_lag = Histogram(
-    "relay_backplane_lag_seconds",
-    "Time from an event's receipt by another process to its delivery here; the oldest of a batch.",
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
-)
-
 # -- the workers
-workers = _gauge(
+workers = gauge(
     "relay_workers", "Workers that the supervisor keeps; 0 if a process serves alone.", "livemax"
 )
 workers_replaced = Counter(
@@ -282,14 +236,14 @@ loop_lag = Histogram(
     "How late the event loop runs a timer, measured once a second.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-process_memory = _gauge("relay_process_resident_memory_bytes", "Resident memory size.", "liveall")
-process_fds = _gauge("relay_process_open_fds", "Open file descriptors.", "liveall")
-process_max_fds = _gauge(
+process_memory = gauge("relay_process_resident_memory_bytes", "Resident memory size.", "liveall")
+process_fds = gauge("relay_process_open_fds", "Open file descriptors.", "liveall")
+process_max_fds = gauge(
     "relay_process_max_fds", "Most file descriptors the process may open.", "liveall"
 )
 process_cpu = Counter("relay_process_cpu_seconds", "User and system CPU time spent.")
 # of the newest process: `pid` is reused, so a single label would not show each restart
-process_started = _gauge(
+process_started = gauge(
     "relay_process_start_time_seconds", "When the newest process started to serve.", "max"
 )
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 import trio
 
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
 from relay.realtime.notification import NewEvents, Notification
@@ -114,8 +114,8 @@ class LocalBackplane:
         self._on_notification = on_notification
         self._peers.add(self)
         try:
-            metrics.backplane_up.set(1)
-            metrics.backplane_processes.set(len(self._peers))
+            backplane_metrics.up.set(1)
+            backplane_metrics.processes.set(len(self._peers))
             task_status.started()
             await trio.sleep_forever()
         finally:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import trio
 
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 
 GRACE_SECONDS = 0.9  # nearly until the next look; a notification takes milliseconds
 MAX_FOUND = 10_000  # streams at once: as many as a process has. More are not counted
@@ -42,4 +42,4 @@ class LookFindings:
         late = trio.current_time() - GRACE_SECONDS
         for user_id in [user for user, (_, found_at) in self._found.items() if found_at <= late]:
             del self._found[user_id]
-            metrics.backplane_look_found.inc()
+            backplane_metrics.look_found.inc()

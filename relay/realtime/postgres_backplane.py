@@ -18,7 +18,7 @@ import trio
 from relay.config.parsers import SigningKey
 from relay.db.listener import Listener
 from relay.db.pool import DATABASE_ERRORS, Database
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.announcements import CHANNEL, Announcements, channel_of
 from relay.realtime.backplane import OnNotification
 from relay.realtime.encoding import CommittedEvents
@@ -102,7 +102,7 @@ class PostgresBackplane:
             return
         else:
             self._presence.mark_alive(notification.sender)
-        metrics.backplane_received.inc()
+        backplane_metrics.received.inc()
         on_notification(notification)
 
     def _decode(self, text: str) -> Notification | None:
@@ -123,7 +123,7 @@ class PostgresBackplane:
             self._woken = trio.Event()
             pending, self._pending = self._pending, Announcements(self._id)
             if pending.everything:
-                metrics.backplane_overflows.inc()
+                backplane_metrics.overflows.inc()
             messages = pending.messages(self._sealer, with_positions=self._presence.needs_positions)
             try:
                 await self._database.execute(
@@ -132,9 +132,9 @@ class PostgresBackplane:
                     [channel for channel, _ in messages],
                     [payload for _, payload in messages],
                 )
-                metrics.backplane_sent.inc(len(messages))
+                backplane_metrics.sent.inc(len(messages))
             except DATABASE_ERRORS:
-                metrics.backplane_send_failures.inc()
+                backplane_metrics.send_failures.inc()
                 self._pending.everything = True
                 self._woken.set()
                 await trio.sleep(RETRY_SECONDS)

@@ -12,7 +12,7 @@ import trio
 from relay.db.pool import DATABASE_ERRORS, Database
 from relay.db.presence import ALIVE_SECONDS, delete_presence, select_others, write_presence
 from relay.db.work_failures import WorkFailures
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.hub import Hub
 from relay.realtime.process_ids import EVENTS, protocol_of
 from relay.realtime.reported_counts import ReportedCounts
@@ -89,7 +89,7 @@ class Presence:
         others, self._streams = await select_others(self._database, self._process_id)
         self._others = others | self._heard
         self._fresh_until = now + ALIVE_SECONDS
-        metrics.backplane_processes.set(1 + len(self._others))
+        backplane_metrics.processes.set(1 + len(self._others))
 
     async def _delete(self) -> None:
         with suppress(*DATABASE_ERRORS):

@@ -16,7 +16,7 @@ import trio
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
 from relay.db.work_failures import WorkFailures
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.delivery import observe_delivery
 from relay.realtime.encoding import EncodedEvent
 from relay.realtime.hub import Hub
@@ -51,7 +51,7 @@ class RemoteEventReader:
                 self._publish_announced(new)
             else:
                 if new.texts:
-                    metrics.backplane_holes.inc()
+                    backplane_metrics.holes.inc()
                 self._note_head(new.user_id, new.last)
         for user_id, seq in notification.heads.items():
             self._findings.note_named(user_id, seq)
@@ -83,7 +83,7 @@ class RemoteEventReader:
     def _publish_to_readers(
         self, user_id: UUID, events: list[EncodedEvent], oldest: datetime
     ) -> None:
-        metrics.backplane_lag.observe((self._journal.now() - oldest).total_seconds())
+        backplane_metrics.lag.observe((self._journal.now() - oldest).total_seconds())
         if self._hub.publish(user_id, events):
             observe_delivery(oldest, self._journal.now())
 
@@ -144,7 +144,7 @@ class RemoteEventReader:
                 {user: seq for user, seq in offered.items() if seq is not None}
             )
             for user_id, events in found.items():
-                metrics.backplane_read_events.inc(len(events))
+                backplane_metrics.read_events.inc(len(events))
                 self._publish_to_readers(
                     user_id, [EncodedEvent(*event) for event in events], events[0].received_at
                 )

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from relay.events import EVENT_TYPES, NOTE_TYPES
-from relay.observability import metrics
+from tests.support.metrics import METRICS
 from tests.support.patience import PATIENCE
 from tests.support.programs import program
 from tests.support.prometheus import OPS
@@ -37,11 +36,10 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 def series() -> dict[str, set[str]]:
     """Every series the program can show, with its labels."""
     found: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            (family,) = metric.describe()
-            for suffix in SUFFIXES[family.type]:
-                found[family.name + suffix] = {*metric._labelnames}
+    for metric in METRICS:
+        (family,) = metric.describe()
+        for suffix in SUFFIXES[family.type]:
+            found[family.name + suffix] = {*metric._labelnames}
     return found
 
 

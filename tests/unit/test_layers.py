@@ -77,7 +77,8 @@ KNOWN_BY = {
     "quart_schema": {"relay.web.openapi.documents", "relay.web.openapi.openapi"},
     "quart_rate_limiter": {"relay.web.rate_limiter", "relay.web.rate_limits", "relay.app"},
     "prometheus_client": {
-        *("relay.observability.metrics", "relay.observability.exposition"),
+        *("relay.observability.metrics", "relay.observability.backplane_metrics"),
+        "relay.observability.exposition",
         *("relay.workers.worker_pool", "relay.cli.worker"),
     },
     "sentry_sdk": {"relay.observability.sentry"},

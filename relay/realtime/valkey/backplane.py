@@ -13,7 +13,7 @@ import trio
 
 from relay.config.parsers import SigningKey
 from relay.config.valkey_address import ValkeyAddress
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.backplane import OnNotification
 from relay.realtime.encoding import CommittedEvents
 from relay.realtime.hub import Hub
@@ -81,23 +81,23 @@ class ValkeyBackplane:
         names = self._names.of_user(user_id)
         connection = self._nodes.connection_of(names.slot)
         if connection is None:
-            metrics.backplane_send_failures.inc()
+            backplane_metrics.send_failures.inc()
         elif connection.waiting < MOST_WAITING_BYTES:
             with_texts = connection.waiting < MAX_WAITING_BYTES
             message = self._messages.of_events(user_id, events, with_texts=with_texts)
             connection.publish(pack(b"SPUBLISH", names.channel, message))
-            metrics.backplane_sent.inc()
+            backplane_metrics.sent.inc()
         elif not self._overflowed:
             self._overflowed = True
-            metrics.backplane_overflows.inc()
+            backplane_metrics.overflows.inc()
 
     def announce_revoked(self, credential_id: UUID) -> None:
         if self._is_alone():
             return
         if self._to_all(self._messages.of_revoked(credential_id)):
-            metrics.backplane_sent.inc()
+            backplane_metrics.sent.inc()
         else:
-            metrics.backplane_send_failures.inc()
+            backplane_metrics.send_failures.inc()
 
     def _is_alone(self) -> bool:
         """Whether no other process is known to be alive, and one would be known."""
@@ -165,7 +165,7 @@ class ValkeyBackplane:
         while True:
             if self._to_all(self._messages.of_itself(everything=self._overflowed)):
                 self._overflowed = False
-            metrics.backplane_processes.set(1 + self._processes.count())
+            backplane_metrics.processes.set(1 + self._processes.count())
             await trio.sleep(SIGN_OF_LIFE_INTERVAL)
 
     async def _say_farewell(self) -> None:
@@ -194,7 +194,7 @@ class ValkeyBackplane:
         elif self._processes.note(notification.sender):
             self._to_all(self._messages.of_itself())  # known at once in both directions
         if notification:
-            metrics.backplane_received.inc()
+            backplane_metrics.received.inc()
             self._on_notification(notification)
 
     def _on_missed(self, users: set[UUID], everything: bool) -> None:

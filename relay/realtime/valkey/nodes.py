@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from relay.config.valkey_address import Node, ValkeyAddress, tls_context
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.valkey.connection import NodeConnection, NodeListener
 from relay.realtime.valkey.greeting import NodeAway, Reply, greeted
 from relay.realtime.valkey.hash_slots import SLOTS
@@ -173,7 +173,7 @@ class Nodes:
                     ) as (exchange, _):
                         connection = NodeConnection(exchange, self._listener)
                         if outage:
-                            metrics.backplane_reconnects.inc()
+                            backplane_metrics.reconnects.inc()
                             log.warning("valkey_node_back", node=str(member.node))
                         outage, began = False, trio.current_time()
                         reason = await self._use(member, connection)
@@ -207,9 +207,9 @@ class Nodes:
     def _count(self) -> None:
         members = list(self._members.values()) if self._nursery is not None else []
         up = sum([member.connection is not None for member in members])
-        metrics.backplane_nodes.set(len(members))
-        metrics.backplane_nodes_up.set(up)
-        metrics.backplane_up.set(bool(members) and self.all_up)
+        backplane_metrics.nodes.set(len(members))
+        backplane_metrics.nodes_up.set(up)
+        backplane_metrics.up.set(bool(members) and self.all_up)
 
     def redirect(
         self, connection: NodeConnection, message: bytes | None, error: hiredis.ReplyError
@@ -220,7 +220,7 @@ class Nodes:
         if message is not None and other is not None and other is not connection:
             other.send(message, _count_failure)
         else:
-            metrics.backplane_send_failures.inc()
+            backplane_metrics.send_failures.inc()
 
     def note_refusal(self, connection: NodeConnection, error: hiredis.ReplyError) -> int | None:
         """Learn from an error: the slot, if it has moved and is known to be elsewhere now."""
@@ -247,4 +247,4 @@ class Nodes:
 
 def _count_failure(reply: Reply) -> None:
     if isinstance(reply, hiredis.ReplyError):
-        metrics.backplane_send_failures.inc()
+        backplane_metrics.send_failures.inc()

@@ -11,7 +11,7 @@ import hiredis
 import trio
 
 from relay.config.valkey_address import ValkeyAddress
-from relay.observability import metrics
+from relay.observability import backplane_metrics
 from relay.realtime.valkey.connection import NodeConnection
 from relay.realtime.valkey.greeting import Reply
 from relay.realtime.valkey.names import Names
@@ -116,7 +116,7 @@ class Subscriptions:
         self._count()
 
     def _count(self) -> None:
-        metrics.backplane_channels.set(len(self._by_channel) - 1)  # but for that of all
+        backplane_metrics.channels.set(len(self._by_channel) - 1)  # but for that of all
 
     def _place(self, subscription: _Subscription) -> None:
         """Subscribe on the connection to the node that has the slot, unless that was asked for."""
