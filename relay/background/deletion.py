@@ -2,6 +2,7 @@
 
 import trio
 
+from relay.background.one_by_one import OneByOne
 from relay.db.deleted_users import clear_user, select_users_to_clear
 from relay.db.pool import Database
 from relay.db.work_failures import WorkFailures
@@ -43,7 +44,10 @@ class Deletion:
 
 async def clear_deleted_users(database: Database) -> None:
     """Delete what is stored of users that were deleted."""
-    while user_ids := await select_users_to_clear(database):
+    users = OneByOne()
+    while user_ids := await select_users_to_clear(database, users.refused):
         for user_id in user_ids:
-            while await clear_user(database, user_id):  # noqa: ASYNC110 - each turn does a part
-                await trio.sleep(PAUSE_SECONDS)
+            with users.attempt(user_id):
+                while await clear_user(database, user_id):  # noqa: ASYNC110 - each turn does a part
+                    await trio.sleep(PAUSE_SECONDS)
+    users.end()

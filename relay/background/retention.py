@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 import trio
 
+from relay.background.one_by_one import OneByOne
 from relay.background.steps import Steps
 from relay.background.sweeping import sweep_steps
 from relay.config.settings import Settings
@@ -53,24 +54,30 @@ async def trim_streams(database: Database, settings: Settings) -> None:
         max_bytes=settings.retention_bytes,
         before=await select_days_ago(database, settings.retention_days),
     )
+    users = OneByOne()
     after: UUID | None = BEFORE_ALL_USERS
     while after is not None:
         overfull, after = await select_overfull(database, bounds, after)
         for user_id in overfull:
-            while trimmed := await trim_stream(database, user_id, bounds):
-                metrics.events_trimmed.inc(trimmed)
-                await trio.sleep(PAUSE_SECONDS)
+            with users.attempt(user_id):
+                while trimmed := await trim_stream(database, user_id, bounds):
+                    metrics.events_trimmed.inc(trimmed)
+                    await trio.sleep(PAUSE_SECONDS)
         await trio.sleep(PAUSE_SECONDS)
+    users.end()
 
 
 async def expire_idle_users(database: Database, settings: Settings) -> None:
     """Delete idle users without a live credential. `Deletion` deletes what is stored of them."""
+    users = OneByOne()
     after: UUID | None = BEFORE_ALL_USERS
     while after is not None:
         idle, after = await select_idle_users(database, after, idle_days=settings.idle_user_days)
         for user_id in idle:
-            await expire_user(database, user_id, idle_days=settings.idle_user_days)
+            with users.attempt(user_id):
+                await expire_user(database, user_id, idle_days=settings.idle_user_days)
         await trio.sleep(PAUSE_SECONDS)
+    users.end()
 
 
 async def watch_disk(journal: Journal, folder: Path, min_free: int) -> None:

@@ -1,5 +1,6 @@
 """Deletes users: first the row that all else of a user needs, then the rest in steps."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from relay.db.pool import Database
@@ -20,13 +21,14 @@ async def delete_user(database: Database, user_id: UUID, session_id: UUID) -> li
     return ended
 
 
-async def select_users_to_clear(database: Database) -> list[UUID]:
+async def select_users_to_clear(database: Database, left_out: Iterable[UUID]) -> list[UUID]:
     """Deleted users of which something is still stored, the longest deleted first."""
     rows = await database.fetch(
         """
         SELECT user_id FROM deleted_users
-        WHERE cleared_at IS NULL ORDER BY deleted_at LIMIT $1
+        WHERE cleared_at IS NULL AND user_id <> ALL ($1) ORDER BY deleted_at LIMIT $2
         """,
+        list(left_out),
         CLEARED_USERS,
     )
     return [row["user_id"] for row in rows]

@@ -78,7 +78,7 @@ async def test_each_step_deletes_a_bounded_number_of_rows(database: Database) ->
     assert max(steps) == 501  # of the tasks, and the projection with the first of them
     assert sum(steps) == 1_100 + 100 + 1_200 + 1
     assert await rows_of(database, str(user_id)) == {"deleted_users": 1}
-    assert await select_users_to_clear(database) == []
+    assert await select_users_to_clear(database, []) == []
     assert await rows_of(database, str(other)) == kept
 
 
