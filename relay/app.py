@@ -41,6 +41,7 @@ from relay.config.settings import Settings
 from relay.errors import BadRequest, Internal, MethodNotAllowed, NotFound, Problem
 from relay.server.refusals import ExtraHeaders
 from relay.services import Services
+from relay.web.answer_budget import AnswerBudget
 from relay.web.asgi_connection import HTTPConnection, WebSocketConnection
 from relay.web.body_budget import BodyBudget
 from relay.web.hooks import run_hooks
@@ -66,6 +67,7 @@ class Relay(QuartTrio):
     def __init__(self) -> None:
         super().__init__("relay", static_folder=None, template_folder=None)
         self.body_budget = BodyBudget()
+        self.answer_budget = AnswerBudget()
 
     @property
     def services(self) -> Services:

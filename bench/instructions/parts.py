@@ -107,9 +107,10 @@ def route_and_hooks(scene: Scene) -> Call:
     """The request's object, its route, and the checks before every handler."""
     app: Any = scene.stage.app
     scope = scene.scopes.http(scene.head, scene.handle)
+    budgets = app.body_budget, app.answer_budget
 
     async def call() -> None:
-        request = HTTPRequest(scope, no_receive, no_send, scene.stage.services, app.body_budget)
+        request = HTTPRequest(scope, no_receive, no_send, scene.stage.services, *budgets)
         route = app.direct_routes.find("POST", request)
         run_hooks(request, route.rule)
 

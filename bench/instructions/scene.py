@@ -23,6 +23,7 @@ from relay.server.reader import Reader
 from relay.server.refusals import Refusals
 from relay.server.scopes import Scopes
 from relay.server.wire import Wire
+from relay.web.answer_budget import AnswerBudget
 from relay.web.answers import json_answer
 from relay.web.body_budget import BodyBudget
 from relay.web.request import HTTPRequest
@@ -52,7 +53,7 @@ class Scene:
         """The request that the application makes of the scope."""
         scope = self.scopes.http(self.head, self.handle)
         services = self.stage.services
-        return HTTPRequest(scope, no_receive, no_send, services, BodyBudget())
+        return HTTPRequest(scope, no_receive, no_send, services, BodyBudget(), AnswerBudget())
 
     def drain(self) -> None:
         """Read what was written to the client."""

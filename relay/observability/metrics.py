@@ -213,6 +213,9 @@ connections_stalled = Counter(
 bodies_displaced = Counter(
     "relay_bodies_displaced", "Slow request bodies cancelled to make room for others."
 )
+answers_displaced = Counter(
+    "relay_answers_displaced", "Connections reset because their large answers were read slowly."
+)
 connections_displaced = Counter(
     "relay_connections_displaced", "Idle connections closed to make room for others."
 )

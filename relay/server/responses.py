@@ -14,6 +14,9 @@ from .wire import Wire
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+MAX_COPIED = 65_536
+"""Bytes of a body that are copied to be written together with the head. A copy of more would cost
+more than a second write, and stay until the client has taken it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -102,14 +105,17 @@ class ResponseWriter:
     async def body(self, data: bytes, *, more: bool) -> None:
         """Write a part of the body. Raises UnexpectedMessage."""
         data = self._framed(data, more=more)
+        write = self._wire.send if more else self._wire.finish
+        if not more:
+            self._check_whole()
         if self._lines:
-            data = self._head() + data
-        if more:
-            await self._wire.send(data)
-            return
-        self._check_whole()
-        await self._wire.finish(data)
-        self.done = True
+            head = self._head()
+            if len(data) > MAX_COPIED:
+                await write(head)
+            else:
+                data = head + data
+        await write(data)
+        self.done = not more
 
     def hold(self, call: HeldCall, request: Head, data: bytes) -> "HeldResponse":
         """Take the whole body, and write nothing. Raises UnexpectedMessage. `written` is False."""

@@ -134,7 +134,7 @@ class Wire:
         else:
             lock.acquire_nowait()  # free, since a write was begun
         try:
-            await self._write(data[sent or 0 :], begun=sent is not None)
+            await self._write(memoryview(data)[sent or 0 :], begun=sent is not None)
         finally:
             lock.release()
 
@@ -148,7 +148,7 @@ class Wire:
             self._lock = trio.Lock()
         return self._lock
 
-    async def _write(self, data: bytes, *, begun: bool) -> None:
+    async def _write(self, data: bytes | memoryview, *, begun: bool) -> None:
         """Write what `try_send` left, then `data`. The lock is held."""
         if self.ended:
             return

@@ -1,4 +1,4 @@
-"""An HTTP response that is sent whole: a status, headers and a small body."""
+"""An HTTP response that is sent whole: a status, headers and a body."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,11 +13,15 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 class Answer(NamedTuple):
-    """Header names are in lower case. The body is not sent to HEAD."""
+    """Header names are in lower case. The body is not sent to HEAD.
+
+    `kept`: the body stays in memory, as a file's, so it costs nothing more while it is sent.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    kept: bool = False
 
 
 def data_headers(media_type: str, body: bytes) -> Headers:

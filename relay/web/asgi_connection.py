@@ -30,7 +30,9 @@ class HTTPConnection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         app, scope = self.app, self.scope
-        request = HTTPRequest(scope, receive, send, app.services, app.body_budget)
+        request = HTTPRequest(
+            scope, receive, send, app.services, app.body_budget, app.answer_budget
+        )
         route = app.direct_routes.find(scope["method"], request)
         if route is not None:
             answer = await answer_direct(request, route)

@@ -6,6 +6,7 @@ ours from there.
 
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import UUID
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import request, websocket
@@ -18,6 +19,7 @@ from relay.realtime.asgi_websocket import AsgiWebSocket
 from relay.server.handle import HANDLE_EXTENSION, ConnectionHandle
 from relay.services import Services
 from relay.web.address_block import address_block
+from relay.web.answer_budget import SMALL, AnswerBudget
 from relay.web.answers import Answer, Headers
 from relay.web.body import RequestBody
 from relay.web.body_budget import BodyBudget
@@ -109,7 +111,7 @@ class Request:
 class HTTPRequest(Request):
     """An HTTP request, with methods that send its answer."""
 
-    __slots__ = ("_receive", "_send", "body")
+    __slots__ = ("_answer_budget", "_receive", "_send", "body")
 
     def __init__(
         self,
@@ -118,6 +120,7 @@ class HTTPRequest(Request):
         send: ASGISendCallable,
         services: Services,
         body_budget: BodyBudget,
+        answer_budget: AnswerBudget,
     ) -> None:
         super().__init__(scope, services)
         self.body = RequestBody(
@@ -127,8 +130,15 @@ class HTTPRequest(Request):
             body_budget,
             services.settings.body_timeout,
         )
+        self._answer_budget = answer_budget
         self._receive = receive
         self._send = send
+
+    @property
+    def _client(self) -> UUID | str:
+        """The user, or the address of a client without one."""
+        found = self.found_credential
+        return self.address_block if found is None else found.user_id
 
     async def discard_body(self) -> None:
         """Read and drop an unread body, so that the connection can go on. Raises ClientGone.
@@ -140,8 +150,13 @@ class HTTPRequest(Request):
     async def send(self, answer: Answer) -> None:
         """Send the whole answer. The server closes the connection if body bytes are unread."""
         without_body = self.method == "HEAD" or answer.status in (204, 304)
+        body = b"" if without_body else answer.body
         await self.start(answer.status, answer.headers)
-        await self._send(_part(b"" if without_body else answer.body, more=False))
+        if len(body) > SMALL and not answer.kept and self.handle is not None:
+            with self._answer_budget.sending(self.handle, self._client, len(body)):
+                await self._send(_part(body, more=False))
+        else:
+            await self._send(_part(body, more=False))
 
     async def start(self, status: int, headers: Headers) -> None:
         """Start a streamed answer, for `write` and `end`."""

@@ -45,4 +45,4 @@ def file_answer(request: Request, file: File) -> Answer:
     if parse_etags(request.headers.get("If-None-Match")).contains_weak(file.etag):
         return Answer(304, headers, b"")
     headers.append((b"content-length", b"%d" % len(file.body)))
-    return Answer(200, headers, file.body)
+    return Answer(200, headers, file.body, kept=True)

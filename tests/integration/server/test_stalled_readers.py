@@ -1,5 +1,7 @@
 """A reader that stalls is cut and one that is slow is not; an abort frees a write under way."""
 
+import tracemalloc
+
 import pytest
 import trio
 import trio.testing
@@ -56,6 +58,24 @@ async def test_an_sse_reader_that_stalls_is_cut_and_counted(stage: Stage) -> Non
         assert (await visit.receive())["type"] == "http.disconnect"
         visit.leave()
         await server.observer.until(lambda: server.observer.stalled == 1)
+
+
+async def test_a_large_body_that_waits_for_its_reader_is_not_copied(
+    either_server: Server, stage: Stage
+) -> None:
+    body = bytes(MUCH * 20)
+    client, visit = await streaming(either_server, stage, get())
+    await visit.start((b"content-length", b"%d" % len(body)))
+    tracemalloc.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(visit.body, body)
+        await trio.testing.wait_all_tasks_blocked()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        answer = await client.answer("GET")
+    assert most < len(body) / 2
+    assert answer.content == body
+    visit.leave()
 
 
 async def test_a_reader_that_is_slow_but_reads_is_not_cut(
