@@ -113,7 +113,7 @@ class CredentialStore:
         self._token_by_id: dict[UUID, str] = {}
         self._uses: dict[Kind, set[UserCredential]] = {Kind.HOOK: set(), Kind.SESSION: set()}
         self._touched_until: dict[UUID, float] = {}  # id -> when its last use is to be stored again
-        self._revoked_count = 0  # revocations seen so far
+        self.revoked_count = 0  # revocations seen so far: while it stays, so does what is live
         self._touch_streams_at = 0.0
         self._seen_until: datetime | None = None
         self._wake_up = trio.Event()
@@ -141,7 +141,7 @@ class CredentialStore:
 
     async def _look_up(self, token: str) -> Credential:
         claims = self.keyring.verify(token)
-        seen = self._revoked_count
+        seen = self.revoked_count
         live: LiveToken | LiveSession | None
         key = UserCredential(claims.user_id, claims.id)
         if claims.kind is Kind.HOOK:
@@ -161,7 +161,7 @@ class CredentialStore:
             claims.expires_at,
             live.kid if isinstance(live, LiveToken) and live.signed else None,
         )
-        if seen == self._revoked_count:  # else this one may have been revoked during the query
+        if seen == self.revoked_count:  # else this one may have been revoked during the query
             self._add_to_cache(token, credential)
         return credential
 
@@ -213,7 +213,7 @@ class CredentialStore:
 
     def end_here(self, credential_id: UUID) -> None:
         """Apply a revocation: evict the credential, and end the streams it opened here."""
-        self._revoked_count += 1
+        self.revoked_count += 1
         self._evict(credential_id)
         self._on_revoked(credential_id)
 

@@ -10,6 +10,7 @@ from relay.ingest.ndjson import count_lines
 from relay.media_types import JSON, NDJSON
 from relay.schema_types import Examples
 from relay.web.answers import Answer, json_answer
+from relay.web.auth import check_after_body
 from relay.web.json import media_type
 from relay.web.needs import PUBLISHER
 from relay.web.openapi.describe import Link, described
@@ -64,6 +65,7 @@ async def ingest(request: HTTPRequest) -> Answer:
     """Store one event (JSON), or all of a batch or none (NDJSON, one a line), then answer."""
     kind = media_type(request, JSON, NDJSON)
     body = await request.body.read()
+    await check_after_body(request)
     lines = count_lines(body) if kind == NDJSON else 1
     await charge_events(request, lines)
     default_id = check_signature(request, body)

@@ -60,6 +60,17 @@ async def check_again(request: Request) -> None:
     await credential_if_given(request)
 
 
+async def check_after_body(request: Request) -> None:
+    """Look the credential up once more if any was revoked while the body was awaited.
+
+    A client may take the body's timeout to send it. Raises like `check_again`.
+    """
+    if request.found_credential is None or request.credential_problem is not None:
+        return  # there is none, or a revoked one that the route admits
+    if request.revoked_count != request.services.credentials.revoked_count:
+        await check_again(request)
+
+
 async def credential_if_given(request: Request) -> Credential | None:
     """The request's credential, or None if it has none.
 
@@ -72,7 +83,9 @@ async def credential_if_given(request: Request) -> Credential | None:
         try:
             token = presented_token(request)
             if token is not None:
-                credential = await request.services.credentials.authenticate(token, time.time())
+                store = request.services.credentials
+                request.revoked_count = store.revoked_count
+                credential = await store.authenticate(token, time.time())
                 request.found_credential = _log_user(credential)
         except Problem as problem:
             request.credential_problem = problem

@@ -16,6 +16,7 @@ from relay.errors import (
 )
 from relay.ingest.text_encoding import foreign_encoding, without_bom
 from relay.media_types import JSON
+from relay.web.auth import check_after_body
 from relay.web.request import HTTPRequest, Request
 from relay.web.signed_requests import check_signature
 
@@ -48,9 +49,10 @@ async def read_json(request: HTTPRequest, model: type[T], *, optional: bool = Fa
     """Decode the JSON body. With `optional`, an empty body counts as `{}`.
 
     Raises BadSignature if the token requires a signature, BadRequest, Invalid,
-    UnsupportedMediaType, and what RequestBody.read raises.
+    UnsupportedMediaType, and what RequestBody.read and `check_after_body` raise.
     """
     raw = await request.body.read()
+    await check_after_body(request)
     check_signature(request, raw)
     if optional and not raw.strip():
         return msgspec.convert({}, model)

@@ -39,6 +39,7 @@ class Request:
         "found_credential",
         "headers",
         "path_args",
+        "revoked_count",
         "scope",
         "services",
         "started",
@@ -54,6 +55,7 @@ class Request:
         # after the lookup: the credential, or the problem with it
         self.found_credential: Credential | None = None
         self.credential_problem: Problem | None = None
+        self.revoked_count = 0  # the store's at the lookup
 
     @property
     def method(self) -> str:

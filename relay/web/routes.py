@@ -15,7 +15,7 @@ from quart import Quart, Response
 
 from relay.errors import Problem
 from relay.web.answers import Answer
-from relay.web.auth import credential_for
+from relay.web.auth import check_after_body, credential_for
 from relay.web.body import ClientGone
 from relay.web.hooks import run_hooks
 from relay.web.needs import Need
@@ -146,6 +146,7 @@ async def answer(request: Request, route: Route) -> Answer | None:
             await credential_for(request, route.need)
         if isinstance(request, HTTPRequest) and not route.reads_body:
             await request.discard_body()
+            await check_after_body(request)
         handler: Handler = request.scope.get(HANDLER, route.handler)
         return await handler(request)
     except Problem as problem:

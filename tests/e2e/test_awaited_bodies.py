@@ -4,10 +4,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from relay.web.body_budget import BodyBudget
 from tests.support.bodies import envelope
 from tests.support.client.protocol import head
 from tests.support.clock import pass_by
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.relay_server import Relay, raw_http, running_relay
 
 
@@ -105,3 +106,40 @@ async def test_a_missing_body_after_100_continue_is_refused_with_408(
                 assert (await connection.receive()).startswith(b"HTTP/1.1 100")
             await pass_by(clock, 600)
             assert (await connection.answer()).json()["code"] == "request_timeout"
+
+
+@pytest.mark.parametrize(
+    ("path", "credential"),
+    [
+        ("/api/token", "session"),
+        ("/api/session/link", "session"),  # its handler reads no body: it is read and dropped
+        ("/api/webhook/cli", "hook"),
+    ],
+)
+async def test_a_credential_that_is_revoked_while_its_body_comes_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, path: str, credential: str
+) -> None:
+    budget = BodyBudget()
+    monkeypatch.setattr("relay.app.BodyBudget", lambda: budget)
+    async with running_relay(database_url, RELAY_BODY_TIMEOUT="600") as relay:
+        user = await relay.user()
+        hook = await user.hook()
+        body = envelope() if credential == "hook" else b"{}"
+        async with raw_http(relay) as connection:
+            await connection.send(
+                head(
+                    path,
+                    f"Authorization: Bearer {hook if credential == 'hook' else user.session}",
+                    "Content-Type: application/json",
+                    f"Content-Length: {len(body)}",
+                )
+                + body[:1]
+            )
+            await eventually(lambda: [len(one.data) for one in budget._pending] == [1])
+            if credential == "hook":
+                await user.call("POST", "/api/token/revoke", json={"token": hook})
+            else:
+                await user.call("DELETE", "/api/session")
+            await connection.send(body[1:])
+            answer = await connection.answer()
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
