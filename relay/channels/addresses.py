@@ -5,7 +5,7 @@ because it may then lead elsewhere.
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from relay.channels.urls import parse_url
 
@@ -18,6 +18,12 @@ Address = IPv4Address | IPv6Address
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 # The same within a site (RFC 8215), which decides where in it the IPv4 address stands.
 _TRANSLATED_LOCALLY = IPv6Network("64:ff9b:1::/48")
+# What Python's table of special addresses lacks, in its older patch releases or in all of them.
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),  # of protocols (RFC 6890), and a cloud's metadata at .192
+    IPv4Network("168.63.129.16/32"),  # the host of a virtual machine in Azure
+    IPv6Network("3fff::/20"),  # of documentation (RFC 9637)
+)
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 
@@ -44,6 +50,8 @@ def is_public(address: Address) -> bool:
         inner = _inner_address(address)
         if inner is not None:
             return is_public(inner)
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified
     )
