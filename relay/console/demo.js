@@ -27,10 +27,11 @@ export class Demo extends EventTarget {
       else this.#token = token;
       while (!playing.signal.aborted) await this.#playRound(playing.signal);
     } catch (problem) {
-      if (!playing.signal.aborted) this.#failed(problem);
+      if (!playing.signal.aborted) {
+        this.#failed(problem);
+        await this.stop();
+      }
     }
-    if (this.#playing === playing) this.#playing = null;
-    this.#changed();
   }
 
   /** Ends the tasks that are still open and revokes the token. */
@@ -67,6 +68,7 @@ export class Demo extends EventTarget {
   /** @param {import('./demo-scenes.js').TimedEvent[]} batch @param {AbortSignal} signal */
   async #send(batch, signal) {
     const ndjson = batch.map(({ type, task, payload }) => event(type, task, payload));
+    for (const { type, task } of batch) if (type === 'task_started') this.#open.add(task); // also if no answer comes
     for (;;) {
       try {
         await call('POST', 'api/webhook/cli', { ndjson, token: this.#token, signal });
@@ -78,10 +80,7 @@ export class Demo extends EventTarget {
         await sleep(problem.pause * 1000, signal);
       }
     }
-    for (const { type, task } of batch) {
-      if (type === 'task_started') this.#open.add(task);
-      else if (type === 'task_succeeded' || type === 'task_failed') this.#open.delete(task);
-    }
+    for (const { type, task } of batch) if (type === 'task_succeeded' || type === 'task_failed') this.#open.delete(task);
   }
 
   #changed() {

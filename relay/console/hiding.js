@@ -19,7 +19,8 @@ export class Hiding {
 
   /** @param {string[]} ids @param {string} words what happened to them, as "Hidden: make test" */
   async hide(ids, words) {
-    if (await this.#set(ids, true)) this.#offerUndo(ids, words);
+    const hidden = await this.#set(ids, true);
+    if (hidden.length > 0) this.#offerUndo(hidden, hidden.length === ids.length ? words : `${words.split(/[ :]/)[0]} ${hidden.length.toLocaleString()} of ${ids.length.toLocaleString()} tasks`);
   }
 
   /** @param {string[]} ids */
@@ -44,15 +45,15 @@ export class Hiding {
     if (ids.length > 0) await this.hide(ids, ids.length === 1 ? 'Cleared 1 task' : `Cleared ${ids.length.toLocaleString()} tasks`);
   }
 
-  /** @param {string[]} ids @param {boolean} hidden @returns {Promise<boolean>} whether it was done */
+  /** @param {string[]} ids @param {boolean} hidden @returns {Promise<string[]>} those for which it was done */
   async #set(ids, hidden) {
+    let done = 0;
     try {
-      for (let from = 0; from < ids.length; from += AT_ONCE) await patient(() => hideTasks(ids.slice(from, from + AT_ONCE), hidden));
-      return true;
+      for (; done < ids.length; done += AT_ONCE) await patient(() => hideTasks(ids.slice(done, done + AT_ONCE), hidden));
     } catch (problem) {
       this.#report(problem);
-      return false;
     }
+    return ids.slice(0, done);
   }
 
   /** @param {string[]} ids @param {string} words */

@@ -159,6 +159,15 @@ async function subscribe(pushManager, key) {
   }
 }
 
+/**
+ * What follows in the stream of the session that has ended is not for this browser any more. Relay has removed the device with its
+ * session.
+ */
+export const forgetDevice = () => alone(async () => {
+  const subscription = await (await registered())?.pushManager?.getSubscription();
+  await subscription?.unsubscribe();
+});
+
 /** This device is no channel any more, whatever Relay answers. */
 export const turnOff = () => alone(remove);
 

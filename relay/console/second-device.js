@@ -4,7 +4,7 @@ import { Problem, call, makeLink } from './api.js';
 import { copyText } from './copy.js';
 import { fillDialog } from './dialogs.js';
 import { byId, el, setText } from './dom.js';
-import { turnOff } from './push-device.js';
+import { forgetDevice } from './push-device.js';
 
 const LINK_FRAGMENT = '#link=';
 const SIGNED_IN = ['already_signed_in', 'already_somebody']; // the second is the code of older versions
@@ -126,8 +126,8 @@ export async function openLink(code) {
   } catch (problem) {
     if (!(problem instanceof Problem) || !SIGNED_IN.includes(problem.code)) throw problem;
     if (!(await wantsToReplace())) return;
-    await turnOff(); // what follows in the stream before is not for this browser any more
     await redeem(code, true);
+    await forgetDevice();
   }
 }
 

@@ -3,7 +3,7 @@
 import { Problem, call, getMe, makeToken, revokeToken } from './api.js';
 import { fillDialog } from './dialogs.js';
 import { byId, el } from './dom.js';
-import { turnOff } from './push-device.js';
+import { forgetDevice } from './push-device.js';
 import { readyLinesView } from './ready-lines.js';
 
 /** @typedef {import('./api.js').TokenInfo} TokenInfo */
@@ -114,8 +114,8 @@ export class TokensDialog {
     const ask = () => end.replaceChildren(
       el('span', { role: 'alert', text: 'This browser will lose your stream. Unless another device is connected, it is lost for good.' }),
       el('button', { type: 'button', class: 'danger small', text: 'End session', onclick: () => this.#guarded(async () => {
-        await turnOff(); // what follows in this stream is not for this browser any more
         await call('DELETE', 'api/session');
+        await forgetDevice();
         this.#dialog.close();
         offer();
       }) }),

@@ -16,8 +16,8 @@ export function installWelcome(showProblem) {
   button.addEventListener('click', async () => {
     button.disabled = true;
     try {
+      const { link } = await makeLink(); // first: it ends by itself where no token follows
       const { token } = await makeToken({ name: unusedName() });
-      const { link } = await makeLink();
       byId('first-lines').replaceChildren(readyLinesForMe(token, link, () => anotherLink(showProblem)));
       byId('first-lines').hidden = false;
       byId('welcome').classList.add('ready-to-go');

@@ -159,6 +159,26 @@ async def test_a_browser_that_is_left_to_another_stream_forgets_its_subscription
         assert tab.complaints == []
 
 
+async def test_a_session_that_could_not_be_ended_keeps_its_device(
+    private_relay: Relay, chromium: Chromium, pushing: PushService
+) -> None:
+    user = await private_relay.user()
+    async with page_of(user, chromium, pushing) as (_, tab, _):
+        await press(tab, "Tell me on this device")
+        await until(tab, ON, "true")
+        away = "**/api/session"
+        await tab.do(lambda page: page.route(away, lambda route: route.fulfill(status=503)))
+        await press(tab, "Tokens")
+        await press(tab, "End this session")
+        await press(tab, "End session")
+        await until(tab, "document.querySelector('#tokens .problem').hidden", False)
+        assert await tab.run(SUBSCRIBED)
+        assert len(await channels(user)) == 1
+        await tab.do(lambda page: page.unroute(away))
+        await press(tab, "End session")
+        await until(tab, SUBSCRIBED, False)
+
+
 async def test_a_device_whose_subscription_or_session_was_lost_goes_on_as_the_same_channel(
     private_relay: Relay, chromium: Chromium, pushing: PushService
 ) -> None:

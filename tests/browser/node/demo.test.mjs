@@ -44,3 +44,26 @@ test('a demo that plays ends its tasks and then its token, and can be played aga
     assert.deepEqual(made.slice(-2), [['/api/webhook/cli', 'Bearer mine', true], ['/api/token/revoke', 'Bearer mine', false]]);
   }
 });
+
+test('a demo that is stopped before its start was answered ends the tasks of it', async () => {
+  const made = calls((path) => {
+    if (path !== '/api/webhook/cli') return Response.json({ token: 'mine', token_id: 'x' });
+    return made.at(-1)[2] ? Response.json({}) : new Promise(() => {}); // it may be stored
+  });
+  const demo = new Demo();
+  void demo.start();
+  while (made.length < 2) await turns();
+  await demo.stop();
+  assert.deepEqual(made.slice(-2), [['/api/webhook/cli', 'Bearer mine', true], ['/api/token/revoke', 'Bearer mine', false]]);
+});
+
+test('a demo that fails ends its tasks and then its token', async () => {
+  const made = calls((path) => {
+    if (path !== '/api/webhook/cli' || made.at(-1)[2]) return Response.json({ token: 'mine', token_id: 'x' });
+    return Response.json({ type: 'urn:relay:problem:payload_too_large', status: 413, code: 'payload_too_large' }, { status: 413 });
+  });
+  const demo = new Demo();
+  await demo.start();
+  assert.equal(demo.playing, false);
+  assert.deepEqual(made.slice(-2), [['/api/webhook/cli', 'Bearer mine', true], ['/api/token/revoke', 'Bearer mine', false]]);
+});
