@@ -3,12 +3,14 @@
 from typing import Annotated
 
 import msgspec
+import structlog
 import trio
 from msgspec import Meta
 from quart import Blueprint
 
 from relay.auth.credentials import Credential
 from relay.auth.tokens import Kind
+from relay.db.pool import DATABASE_ERRORS
 from relay.db.users import end_other_sessions, end_session
 from relay.errors import (
     ClockBehind,
@@ -45,6 +47,8 @@ from relay.web.sessions import (
 )
 
 sessions = Blueprint("sessions", __name__)
+
+log = structlog.get_logger("relay.sessions")
 
 
 class NewLink(msgspec.Struct):
@@ -126,7 +130,10 @@ async def redeem_link(request: HTTPRequest) -> Answer:
             raise AlreadySignedIn()
     made = await open_link(request.services, wanted.code, user_id)
     if credential is not None:
-        await _end(request.services, credential)
+        try:
+            await _end(request.services, credential)
+        except DATABASE_ERRORS as error:  # the link is spent: only this answer has its session
+            log.warning("replaced_session_stays", error=type(error).__name__)
     return json_answer(made, 201, set_cookie(request, made.session_token))
 
 

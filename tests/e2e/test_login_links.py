@@ -4,9 +4,12 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 import trio
+from structlog.testing import capture_logs
 
 from relay.db.pool import connect
+from relay.errors import DatabaseAway
 from relay.web.sessions import MAX_SESSIONS
 from tests.support.patience import PATIENCE
 from tests.support.relay_server import Relay, User, bearer
@@ -121,6 +124,24 @@ async def test_another_user_must_confirm_the_switch(relay: Relay) -> None:
         assert (became.status_code, became.json()["user_id"]) == (201, user.user_id)
         assert (await stream.control("close"))["code"] == 4401
     assert (await other.call("GET", "/api/me")).status_code == 401
+
+
+async def test_a_switch_whose_earlier_session_could_not_be_ended_has_its_session(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is spent by then, so a refusal would lose both streams."""
+
+    async def away(*_: object) -> None:
+        raise DatabaseAway()
+
+    user, other = await relay.user(), await relay.user()
+    code = await code_of(user)
+    monkeypatch.setattr("relay.blueprints.sessions.end_session", away)
+    with capture_logs() as logged:
+        became = await redeem(relay, code, other.session, replace=True)
+    assert (became.status_code, became.json()["user_id"]) == (201, user.user_id)
+    (line,) = [line for line in logged if line["event"] == "replaced_session_stays"]
+    assert line["error"] == "DatabaseAway"
 
 
 async def test_a_foreign_page_cannot_redeem_a_link_and_gets_no_cookie(relay: Relay) -> None:
