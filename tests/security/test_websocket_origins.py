@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.databases import database_of
 from tests.support.origins import CORS, LISTED, SENDABLE
 from tests.support.relay_server import Relay, User, bearer, handshake, running_relay
 
@@ -25,10 +26,14 @@ async def ticket_of(user: User, **headers: str) -> str:
     return made
 
 
-async def test_a_foreign_handshake_is_refused_with_any_credential(relay: Relay) -> None:
+async def test_a_foreign_handshake_is_refused_with_any_credential(
+    relay: Relay, database_url: str
+) -> None:
     user = await relay.user()
     cookie = {"Cookie": f"relay_session={user.session}"}
     free, own = await ticket_of(user), await ticket_of(user, Origin=relay.url)
+    async with database_of(database_url) as database:  # half a minute may pass before their use
+        await database.execute("UPDATE tickets SET expires_at = now() + interval '1 hour'")
     carried: list[tuple[str, dict[str, str]]] = [
         ("", {}),
         ("", cookie),
