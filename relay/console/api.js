@@ -1,9 +1,13 @@
 /** Relay's HTTP calls as this page makes them: same origin, with the session's cookie. */
 
 export const LONGEST_PAUSE_S = 300; // a proxy may ask for a day, and a timer of 25 days ends at once
+const PROBLEM_TYPE = 'urn:relay:problem:'; // followed by the code; also in service-worker.js
 const TIMEOUT_MS = 60_000; // until the last byte of an answer: a thousand events over a phone's connection take a while
 
-/** A problem document of the server (RFC 9457), or no answer of it (status 0): none, one that broke off, or a proxy's page. */
+/**
+ * A problem document of the server (RFC 9457), or no answer of it (status 0): none, one that broke off, or a proxy's page. Where a proxy
+ * answers that the same call may succeed later, its status stays.
+ */
 export class Problem extends Error {
   /** @param {number} status @param {string} code @param {string} detail @param {number} retryAfter seconds @param {{ where: string, message: string }[]} errors the fields that are wrong */
   constructor(status, code, detail, retryAfter = 0, errors = []) {
@@ -41,15 +45,15 @@ export async function call(method, path, { body, ndjson, token, signal, keepaliv
     if (signal?.aborted) throw failure;
     throw new Problem(0, 'unreachable', 'Relay does not answer.');
   }
-  const problem = await response.json().catch(() => ({}));
-  throw new Problem(
-    response.status,
-    problem.code ?? 'unknown',
-    problem.detail ?? `Relay answered ${response.status}.`,
-    Math.max(0, Number(response.headers.get('Retry-After')) || 0),
-    problem.errors ?? [],
-  );
+  const { status } = response;
+  const problem = await response.json().catch(() => null);
+  const retryAfter = Math.max(0, Number(response.headers.get('Retry-After')) || 0);
+  if (isOfRelay(problem, status)) throw new Problem(status, problem.code, problem.detail, retryAfter, problem.errors);
+  throw new Problem(status === 429 || status >= 500 ? status : 0, 'foreign', `Another program answered ${status} in place of Relay.`, retryAfter);
 }
+
+/** Whether Relay has refused, and not a program in front of it. @param {any} problem the body, if it is JSON @param {number} status */
+const isOfRelay = (problem, status) => problem?.status === status && String(problem.type).startsWith(PROBLEM_TYPE);
 
 /** @param {AbortSignal} [signal] */
 function withDeadline(signal) {

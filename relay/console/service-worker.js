@@ -8,6 +8,7 @@ const ICON = new URL('console/icon-192.png', PAGE).href;
 const BADGE = new URL('console/badge.png', PAGE).href;
 const APPLE = /(^|\.)push\.apple\.com$/; // ends subscriptions whose messages are not shown
 const ANSWER_TIMEOUT_MS = 8_000;
+const PROBLEM_TYPE = 'urn:relay:problem:'; // as in api.js
 const LOCK = 'relay.push'; // the page's, too
 const LOCK_TIMEOUT_MS = 20_000; // longer than a page takes that does not hang
 const PAUSES_MS = [0, 1_000, 4_000]; // before each attempt: a phone that wakes up has no network yet
@@ -119,7 +120,7 @@ async function refusalOf({ ask_id: id, question_hash }, option) {
 }
 
 /**
- * What Relay answered; status 0: nothing, after every attempt.
+ * What Relay answered; status 0: nothing, after every attempt. A page of a proxy is no answer of Relay.
  * @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>}
  */
 async function call(method, path, body) {
@@ -131,14 +132,18 @@ async function call(method, path, body) {
         method, credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
         ...(body === undefined ? {} : { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
       });
-      last = { ...(await response.json().catch(() => ({}))), status: response.status };
-      if (response.status < 500 && response.status !== 429) break;
+      const found = await response.json(); // a page of a proxy is no JSON
+      last = isOfRelay(found, response) ? { ...found, status: response.status } : { status: 0 };
+      if (last.status !== 0 && last.status < 500 && last.status !== 429) break;
     } catch {
       last = { status: 0 };
     }
   }
   return last;
 }
+
+/** @param {any} found the body @param {Response} response */
+const isOfRelay = (found, { ok, status }) => ok || (found?.status === status && String(found.type).startsWith(PROBLEM_TYPE));
 
 // ── subscriptions ───────────────────────────────────────────────────────────────────────────────
 

@@ -62,9 +62,9 @@ function sentenceFor(problem, wait) {
   if (problem.code === 'signup_closed') return 'Sign-up is closed on this Relay. Ask its operator to create a user for you.';
   if (isGone(problem)) return `${LINK_GONE} Create a new link on a device that is already connected.`;
   if (problem.status === 403) return 'The address in your browser is not this Relay’s own address. Open this page at the address that the operator set as BASE_URL.';
-  if (problem.status === 429) return `Too many new visitors from your network. Relay accepts the next one in ${wait} s.`;
+  if (problem.code === 'rate_limited') return `Too many new visitors from your network. Relay accepts the next one in ${wait} s.`;
   if (problem.status === 401) return 'Your browser is blocking the cookie that this page needs. Allow cookies for this address and try again.';
-  if (problem.status === 0) return 'Relay does not answer. It may be restarting; this page keeps trying.';
+  if (problem.code === 'unreachable') return 'Relay does not answer. It may be restarting; this page keeps trying.';
   return `This page cannot connect at the moment (${problem.message}). It keeps trying.`;
 }
 

@@ -1,5 +1,7 @@
 """Relay's own page while answers of the server are late, or are none."""
 
+from collections.abc import Callable
+
 from playwright.sync_api import Route
 
 from tests.support.asking import asking
@@ -35,11 +37,13 @@ HOLD = """() => {
 }"""
 HAS_READ = "() => document.getElementById('earlier').textContent === 'Search earlier lines'"
 DRAWN = "new Promise((then) => { requestAnimationFrame(() => requestAnimationFrame(then)); })"
+SENDING = "document.querySelector('.ask[data-sending]') !== null"
+REFUSED = "Failed to load resource: the server responded with a status of "
 PROXY_PAGE = "<!doctype html><title>Log in to this network</title>"
 
 
-def proxy_page(route: Route) -> None:
-    route.fulfill(status=200, content_type="text/html", body=PROXY_PAGE)
+def proxy_page(status: int) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=status, content_type="text/html", body=PROXY_PAGE)
 
 
 async def test_an_address_that_is_found_late_leaves_the_log_to_a_newer_one(
@@ -87,14 +91,20 @@ async def test_a_page_that_a_proxy_puts_in_front_is_no_answer(
 ) -> None:
     async with chromium.profile() as profile:
         tab = await profile.open("about:blank")
-        await tab.do(lambda page: page.route("**/api/user", proxy_page))
+        await tab.do(lambda page: page.route("**/api/user", proxy_page(200)))
         await tab.goto(relay.url)
         await tab.shows("Relay does not answer.")
+        for status in (401, 403, 429):
+            await tab.do(lambda page: page.unroute("**/api/user"))
+            await tab.do(lambda page, play: page.route("**/api/user", play), proxy_page(status))
+            await press(tab, "Try now")
+            await tab.shows(f"Another program answered {status} in place of Relay.")
+            await tab.shows("It keeps trying.")
         await tab.do(lambda page: page.unroute("**/api/user"))
         await press(tab, "Try now")
         await tab.shows(FIRST_WORDS)
         await is_live(tab)
-        assert tab.complaints == []
+        assert [text for text in tab.complaints if not text.startswith(REFUSED)] == []
 
 
 async def test_an_answer_to_a_question_can_be_given_again_behind_a_proxys_page(
@@ -105,10 +115,12 @@ async def test_an_answer_to_a_question_can_be_given_again_behind_a_proxys_page(
         user = User(relay, await user_of(relay, profile), await session_of(profile))
         async with asking(user, "Deploy?", "--options", "yes,no") as asker:
             await tab.shows("Deploy?")
-            await tab.do(lambda page: page.route("**/answer", proxy_page))
-            await tab.do(lambda page: page.locator(".ask-option", has_text="yes").click())
-            await tab.shows("it is not known whether your answer has arrived")
-            await tab.do(lambda page: page.unroute("**/answer"))
+            for status in (200, 404):
+                await tab.do(lambda page, play: page.route("**/answer", play), proxy_page(status))
+                await tab.do(lambda page: page.locator(".ask-option", has_text="yes").click())
+                await until(tab, SENDING, False)
+                await tab.shows("it is not known whether your answer has arrived")
+                await tab.do(lambda page: page.unroute("**/answer"))
             await tab.do(lambda page: page.locator(".ask-option", has_text="no").click())
         assert (asker.code, asker.stdout) == (1, b"no\n"), asker.stderr
-        assert tab.complaints == []
+        assert [text for text in tab.complaints if not text.startswith(REFUSED)] == []

@@ -6,6 +6,8 @@ import { beforeEach, mock, test } from 'node:test';
 globalThis.document = { baseURI: 'https://relay.test/' };
 const { Problem, call } = await import('../../../relay/console/api.js');
 
+/** A refusal as Relay makes it. @param {number} status @param {string} code @param {string} detail */
+const refusal = (status, code, detail, headers = {}) => Response.json({ type: `urn:relay:problem:${code}`, status, code, detail }, { status, headers });
 const UNREACHABLE = { name: 'Error', status: 0, code: 'unreachable', message: 'Relay does not answer.' };
 const brokenOff = () => new Response(new ReadableStream({ start: (body) => body.error(new TypeError('network error')) }));
 let deadline;
@@ -20,10 +22,28 @@ test('what the server answers, and what it refuses', async () => {
   assert.deepEqual(await call('GET', 'api/me'), { cursor: 'e.1' });
   globalThis.fetch = async () => new Response(null, { status: 204 });
   assert.equal(await call('DELETE', 'api/session'), null);
-  globalThis.fetch = async () => Response.json({ code: 'busy', detail: 'Later.' }, { status: 503, headers: { 'Retry-After': '7' } });
+  globalThis.fetch = async () => refusal(503, 'busy', 'Later.', { 'Retry-After': '7' });
   await assert.rejects(call('GET', 'api/me'), { status: 503, code: 'busy', message: 'Later.', retryAfter: 7 });
-  globalThis.fetch = async () => new Response('<html>', { status: 502 });
-  await assert.rejects(call('GET', 'api/me'), { status: 502, code: 'unknown', message: 'Relay answered 502.' });
+  globalThis.fetch = async () => refusal(404, 'not_found', 'There is none.');
+  await assert.rejects(call('GET', 'api/asks/a1'), { status: 404, code: 'not_found', message: 'There is none.' });
+});
+
+test('a refusal of another program is none of Relay', async () => {
+  const words = (status) => `Another program answered ${status} in place of Relay.`;
+  const page = (status) => new Response('<html>', { status, headers: { 'Retry-After': '7' } });
+  for (const status of [400, 401, 403, 404, 410, 413, 422]) {
+    globalThis.fetch = async () => page(status);
+    await assert.rejects(call('GET', 'api/me'), { status: 0, code: 'foreign', message: words(status), retryAfter: 7 });
+  }
+  for (const status of [429, 500, 502, 503, 504]) { // these pass, whichever program they are of
+    globalThis.fetch = async () => page(status);
+    await assert.rejects(call('GET', 'api/me'), { status, code: 'foreign', message: words(status), retryAfter: 7 });
+  }
+  for (const body of [null, 'gone', [], {}, { code: 'not_found', detail: 'no backend' }, { type: 'about:blank', status: 404 }, { type: 7, status: 404 },
+    { type: 'urn:relay:problem:not_found', status: 410, code: 'not_found' }]) {
+    globalThis.fetch = async () => Response.json(body, { status: 404 });
+    await assert.rejects(call('GET', 'api/me'), { status: 0, code: 'foreign', message: words(404), errors: [] }, JSON.stringify(body));
+  }
 });
 
 test('no answer, one that breaks off and a page of a proxy are problems of one kind', async () => {

@@ -17,7 +17,10 @@ const ASK = {
   ask: { ask_id: 'a1', question_hash: 'h1', options: ['yes', 'no'] },
 };
 
-/** A browser with pages at these addresses and Relay's answers in their order. */
+/** A refusal as Relay makes it. @param {number} status @param {string} code */
+const refusal = (status, code) => [status, { type: `urn:relay:problem:${code}`, status, code }];
+
+/** A browser with pages at these addresses and the answers in their order; [0] is none, one without a body is a proxy's page. */
 function browser({ pages = [], answers = [], endpoint = 'https://push.example/1', locks } = {}) {
   const handlers = new Map();
   const seen = { shown: [], opened: [], posted: [], focused: [], requests: [], subscribed: [] };
@@ -42,9 +45,9 @@ function browser({ pages = [], answers = [], endpoint = 'https://push.example/1'
   };
   const fetch = async (url, { method, body, credentials }) => {
     seen.requests.push([method, String(url), body ? JSON.parse(body) : undefined, credentials]);
-    const [status, answer = {}] = answers.shift() ?? [0];
+    const [status, answer] = answers.shift() ?? [0];
     if (status === 0) throw new TypeError('no network');
-    return { status, json: async () => answer };
+    return answer === undefined ? new Response('<html>', { status }) : Response.json(answer, { status });
   };
   const soon = (call) => { queueMicrotask(call); };
   runInContext(SCRIPT, createContext({ self, fetch, URL, URLSearchParams, AbortSignal, TextEncoder, crypto, setTimeout: soon, console }));
@@ -113,18 +116,29 @@ test('a button answers, with what was shown and the session of the browser', asy
 });
 
 test('an answer is sent again while there is no network, and counts once', async () => {
-  const lost = [[0], [503], [409, { code: 'already_answered' }], [200, { answer: 'yes' }]]; // the reply to the first was lost
+  const lost = [[0], [503], refusal(409, 'already_answered'), [200, { answer: 'yes' }]]; // the reply to the first was lost
   const seen = await browser({ answers: lost }).click(ASK, 'answer-0');
   assert.deepEqual([seen.requests.map(([method]) => method), seen.shown], [['POST', 'POST', 'POST', 'GET'], []]);
 });
 
+test('a page of a proxy is no answer to an answer: it is sent again, and no end is made up', async () => {
+  for (const status of [200, 401, 403, 404, 410, 429, 502]) {
+    const away = await browser({ answers: [[status], [status], [status]] }).click(ASK, 'answer-0');
+    assert.deepEqual([away.requests.length, away.shown.map(({ body }) => body)], [3, ['It did not reach Relay. Open Relay to answer. deploy waits for you']], String(status));
+    const back = await browser({ answers: [[status], [200, { ok: true }]] }).click(ASK, 'answer-0');
+    assert.deepEqual([back.requests.length, back.shown], [2, []], String(status));
+  }
+  const first = await browser({ answers: [refusal(409, 'already_answered'), [404], [200, { answer: 'no' }]] }).click(ASK, 'answer-0');
+  assert.equal(first.shown[0].body, '“no” was answered first. deploy waits for you');
+});
+
 test('an answer that does not count is said to be none, and can be looked at', async () => {
   for (const [answers, words] of [
-    [[[409, { code: 'already_answered' }], [200, { answer: 'no' }]], '“no” was answered first. deploy waits for you'],
-    [[[409, { code: 'already_answered' }], [404]], 'Another answer came first. deploy waits for you'],
-    [[[409, { code: 'changed' }]], 'The question has changed. Open Relay to answer it. deploy waits for you'],
-    [[[410, { code: 'ask_over' }]], 'The question has ended without an answer. deploy waits for you'],
-    [[[401]], 'This browser is no longer connected to Relay. Open Relay to connect it. deploy waits for you'],
+    [[refusal(409, 'already_answered'), [200, { answer: 'no' }]], '“no” was answered first. deploy waits for you'],
+    [[refusal(409, 'already_answered'), refusal(404, 'not_found')], 'Another answer came first. deploy waits for you'],
+    [[refusal(409, 'changed')], 'The question has changed. Open Relay to answer it. deploy waits for you'],
+    [[refusal(410, 'ask_over')], 'The question has ended without an answer. deploy waits for you'],
+    [[refusal(401, 'invalid_token')], 'This browser is no longer connected to Relay. Open Relay to connect it. deploy waits for you'],
     [[[0], [0], [500]], 'It did not reach Relay. Open Relay to answer. deploy waits for you'],
   ]) {
     const { shown } = await browser({ answers }).click(ASK, 'answer-0');
@@ -155,7 +169,7 @@ test('a subscription that a page was faster to renew stays', async () => {
 
 test('a renewal whose channel was replaced meanwhile looks once more, and no third time', async () => {
   const anew = { ...OLD, shown: { subscription_id: id('elsewhere') }, this_session: true };
-  const answers = [[200, { channels: [OLD] }], [404], [200, { channels: [anew] }], [404]];
+  const answers = [[200, { channels: [OLD] }], refusal(404, 'not_found'), [200, { channels: [anew] }], refusal(404, 'not_found')];
   const seen = await browser({ endpoint: '', answers }).renew({ oldSubscription });
   assert.deepEqual(requests(seen).map(([method]) => method), ['GET', 'POST', 'GET', 'POST']);
   assert.deepEqual(requests(seen)[3], renewed(id('elsewhere')));
