@@ -22,6 +22,11 @@ export class Problem extends Error {
   get pause() {
     return Math.min(Math.max(1, this.retryAfter), LONGEST_PAUSE_S);
   }
+
+  /** Whether the same call may succeed later. */
+  get mayPass() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 /**

@@ -98,7 +98,7 @@ async function show({ task, line }) {
   const reached = await past.reach(line);
   if (location.hash !== address) return; // another place was chosen meanwhile
   if (reached) log.target(line);
-  else showProblem('This line is no longer stored, or is too far back to be shown here. Download the log of its task.');
+  else showProblem(past.missing);
 }
 
 /** What the log shows of an event's task; its numbers go into the charts. @param {RelayEvent} event */

@@ -14,6 +14,11 @@ const WORDS = {
   idle: 'Search earlier lines', reading: 'Reading earlier lines …', failed: 'Earlier lines could not be read. Try again', start: '',
   trimmed: 'Earlier lines are no longer stored', full: 'This page has no room for earlier lines. Download the log',
 };
+/** Of a log of one task that has no lines here. @type {Record<HistoryState, string>} */
+const EMPTY = {
+  idle: '', reading: '', failed: 'The log of this task could not be read.', start: 'This task has printed nothing yet.',
+  trimmed: 'Nothing of the log of this task is stored any more.', full: 'This page has no room for the log of this task. Download it.',
+};
 const MOST_BLOCKS = 60; // until a line is given up that an address names
 
 export class LogHistory {
@@ -62,6 +67,12 @@ export class LogHistory {
     return period === this.#period && this.#pane.store.earlierSince <= seq;
   }
 
+  /** Why a line is not here that was to be reached. */
+  get missing() {
+    if (this.state === 'failed') return 'This line could not be read. Reload the page to try again.';
+    return 'This line is no longer stored, or is too far back to be shown here. Download the log of its task.';
+  }
+
   /** Reads a block of earlier lines, unless one is being read. @returns {Promise<boolean>} whether there may be more */
   more() {
     this.#reading ??= this.#read().finally(() => { this.#reading = null; });
@@ -87,7 +98,7 @@ export class LogHistory {
       return this.#become(store.full ? 'full' : 'idle');
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      return period === this.#period ? this.#become('failed') : false;
+      return this.#become(period === this.#period ? 'failed' : 'idle');
     }
   }
 
@@ -124,7 +135,7 @@ export class LogHistory {
     const some = key === null ? store.lines.length + store.earlier.length > 0 : [...store.earlier, ...store.lines].some((line) => line.key === key);
     if (some) return 'Nothing matches. Clear the search or turn on Progress.';
     if (key === null) return 'The output of your tasks appears here, line by line.';
-    return this.state === 'start' ? 'This task has printed nothing yet.' : 'Nothing of the log of this task is stored any more.';
+    return EMPTY[this.state];
   }
 
   /** @param {boolean} shown */

@@ -13,6 +13,9 @@ import { STATE_WORDS, elapsed, factsOf, isOver } from './task-words.js';
 /** @typedef {import('./relay-stream.d.ts').RelayTasks} RelayTasks */
 /** @typedef {{ tasks: RelayTasks, metrics: import('./metric-history.js').MetricHistory, find: (id: string) => RelayTask | undefined, hide: (task: RelayTask) => void, hashOf: (id: string) => string }} Sources */
 
+const UNKNOWN = 'Relay knows no task of this id any more.';
+const UNREAD = 'This task could not be read.';
+const AGAIN_MS = 5_000; // after a read that failed, unless its answer asks for more
 const MOST_CHILDREN = 20;
 const MOST_METRICS = 8;
 const MOST_CHARTS = 6;
@@ -23,7 +26,8 @@ export class TaskHead {
   #sources;
   /** @type {string | null} */ #id = null;
   /** Tasks that neither the list nor the board has: the one that is shown, its parent, its children. @type {Map<string, RelayTask>} */ #others = new Map();
-  #unknown = false; // the server does not know the task
+  #absent = ''; // why the task is not shown, once that is known
+  #again = 0;
   #kin = '';
   #zoom = new ChartZoom(() => this.draw(Date.now()));
 
@@ -45,18 +49,25 @@ export class TaskHead {
   /** @param {string | null} id */
   async show(id) {
     this.#id = id;
-    this.#unknown = false;
+    this.#absent = '';
+    clearTimeout(this.#again);
     this.#kin = '-';
     this.#zoom.reset();
     this.#others.clear();
     this.#head.hidden = id === null;
     if (id === null) return;
     this.draw(Date.now());
-    await Promise.all([this.#read({ task_id: id }, id), this.#read({ parent_id: id, limit: String(MOST_CHILDREN) }, id)]);
+    await this.#load(id);
+  }
+
+  /** Reads a task and its kin; again later, if it is not known then whether there is such a task. @param {string} id */
+  async #load(id) {
+    const [problem] = await Promise.all([this.#read({ task_id: id }, id), this.#read({ parent_id: id, limit: String(MOST_CHILDREN) }, id)]);
     const parent = this.#id === id ? this.#find(id)?.parent_id : null;
     if (parent && !this.#find(parent)) await this.#read({ task_id: parent }, id);
     if (this.#id !== id) return;
-    this.#unknown = !this.#find(id);
+    this.#absent = problem === null || problem.status === 422 ? UNKNOWN : UNREAD; // 422: no task can have this id
+    if (problem?.mayPass && !this.#find(id)) this.#again = window.setTimeout(() => this.#load(id), Math.max(AGAIN_MS, problem.pause * 1000));
     this.draw(Date.now());
   }
 
@@ -74,7 +85,7 @@ export class TaskHead {
       byId('head-glyph').replaceChildren(...(task ? [icon(task.state)] : []));
     }
     setText(byId('head-title'), task ? titleOf(task) : this.#id);
-    setText(byId('head-state'), task ? STATE_WORDS[task.state] : this.#unknown ? 'Relay knows no task of this id any more.' : '');
+    setText(byId('head-state'), task ? STATE_WORDS[task.state] : this.#absent);
     const charts = task ? this.#sources.metrics.of(task.task_id, task.first_seq).slice(0, MOST_CHARTS) : [];
     drawCharts(byId('head-charts'), this.#zoom.of(charts));
     setText(byId('head-facts'), task ? factsLine(task, now, new Set(charts.map(({ name }) => name))) : '');
@@ -122,13 +133,15 @@ export class TaskHead {
     return this.#sources.find(id) ?? this.#others.get(id);
   }
 
-  /** @param {import('./api.js').Query} query @param {string} id that was shown when it was asked for */
+  /** @param {import('./api.js').Query} query @param {string} id that was shown when it was asked for @returns {Promise<Problem | null>} why it could not be read */
   async #read(query, id) {
     try {
       const { tasks } = await getTasks(query);
       if (this.#id === id) for (const task of tasks) this.#others.set(task.task_id, task);
+      return null;
     } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem; // what is known already is shown
+      if (!(problem instanceof Problem)) throw problem;
+      return problem; // what is known already is shown
     }
   }
 

@@ -47,3 +47,13 @@ export function factsOf(task, now, usual = null) {
     task.run > 1 ? `run ${task.run}` : '',
   ].filter(Boolean).join(' · ');
 }
+
+/** Why there are no tasks to show. @param {string} state of the stream's list @param {boolean} failed whether older ones could not be read @param {{ filter: string, query: string, hidden: boolean }} view */
+export function noTasksWords(state, failed, { filter, query, hidden }) {
+  if (state === 'waiting') return 'Reading your tasks …';
+  if (state === 'missing') return 'This Relay has sent no tasks. Its log is beside.';
+  if (failed) return 'The tasks could not be read.';
+  if (query) return `No ${hidden ? 'hidden ' : ''}task has “${query}” in its title.`;
+  if (hidden) return 'No task is hidden.';
+  return filter === 'all' ? 'No tasks to show. The next one appears here when it starts.' : 'No task is in this state.';
+}

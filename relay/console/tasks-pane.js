@@ -7,7 +7,7 @@ import { byId, el, setText } from './dom.js';
 import { Hiding } from './hiding.js';
 import { TaskRows } from './task-rows.js';
 import { titleOf } from './task-names.js';
-import { isOver } from './task-words.js';
+import { isOver, noTasksWords } from './task-words.js';
 import { UsualTimes } from './usual-times.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayTask} RelayTask */
@@ -149,7 +149,7 @@ export class TasksPane {
 
   /** @param {number} shown */
   #drawFoot(shown) {
-    const { query, hidden } = this.#board.view;
+    const { hidden } = this.#board.view;
     const total = this.#board.total(shown);
     const older = this.#board.failed ? 'Older tasks could not be read. Trying again …' : this.#board.loading ? 'Reading older tasks …' : '';
     setText(byId('tasks-shown'), older || (total === null ? `${number.format(shown)} or more` : shown < total ? `${number.format(shown)} of ${number.format(total)}` : ''));
@@ -159,16 +159,7 @@ export class TasksPane {
     setText(toggle, hidden ? 'Back to all tasks' : 'Show hidden');
     const empty = byId('no-tasks');
     empty.hidden = shown > 0 || this.#board.loading;
-    if (!empty.hidden) setText(empty, this.#emptyWords(query, hidden));
-  }
-
-  /** @param {string} query @param {boolean} hidden */
-  #emptyWords(query, hidden) {
-    if (this.#tasks.state === 'waiting') return 'Reading your tasks …';
-    if (this.#tasks.state === 'missing') return 'This Relay has sent no tasks. Its log is beside.';
-    if (query) return `No ${hidden ? 'hidden ' : ''}task has “${query}” in its title.`;
-    if (hidden) return 'No task is hidden.';
-    return this.#board.view.filter === 'all' ? 'No tasks to show. The next one appears here when it starts.' : 'No task is in this state.';
+    if (!empty.hidden) setText(empty, noTasksWords(this.#tasks.state, this.#board.failed, this.#board.view));
   }
 }
 

@@ -8,7 +8,7 @@ import { Board } from '../../../relay/console/board.js';
 import { isCommand } from '../../../relay/console/command-titles.js';
 import { sha256 } from '../../../relay/console/sha256.js';
 import { TaskNames, taskIdOf, titleOf } from '../../../relay/console/task-names.js';
-import { elapsed, endedAgo, factsOf, inOrder } from '../../../relay/console/task-words.js';
+import { elapsed, endedAgo, factsOf, inOrder, noTasksWords } from '../../../relay/console/task-words.js';
 import { UsualTimes, usualTime, usualWords } from '../../../relay/console/usual-times.js';
 
 const NOW = Date.parse('2026-01-31T12:00:00Z');
@@ -60,6 +60,20 @@ test('what is known of a task, in words', () => {
   ]) assert.deepEqual([elapsed(one, NOW), factsOf(one, NOW)], [time, facts], JSON.stringify(one));
   const over = task('a', 'canceled', { duration_s: 4.25, ended_at: ago(180) });
   assert.deepEqual([elapsed(over, NOW), endedAgo(over, NOW), elapsed({ ...over, duration_s: null }, NOW)], ['4.3 s', '3 min ago', '']);
+});
+
+test('why there are no tasks to show', () => {
+  const view = { filter: 'all', query: '', hidden: false };
+  for (const [look, expected] of [
+    [{}, 'No tasks to show. The next one appears here when it starts.'], [{ filter: 'failed' }, 'No task is in this state.'],
+    [{ hidden: true }, 'No task is hidden.'], [{ query: 'x' }, 'No task has “x” in its title.'],
+    [{ query: 'x', hidden: true }, 'No hidden task has “x” in its title.'],
+  ]) {
+    assert.equal(noTasksWords('ready', false, { ...view, ...look }), expected);
+    assert.equal(noTasksWords('ready', true, { ...view, ...look }), 'The tasks could not be read.');
+  }
+  assert.equal(noTasksWords('waiting', false, view), 'Reading your tasks …');
+  assert.equal(noTasksWords('missing', false, view), 'This Relay has sent no tasks. Its log is beside.');
 });
 
 test('tasks that fall silent within one beat of each other did so together', () => {

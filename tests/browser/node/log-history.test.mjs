@@ -28,10 +28,11 @@ beforeEach(() => {
 function logFrom(seq) {
   const store = new LogStore();
   let reached = () => {};
-  const pane = { store, begin: (first) => store.begin(first), refresh() {}, onTop: (then) => { reached = then; } };
+  const refreshed = { times: 0 };
+  const pane = { store, begin: (first) => store.begin(first), refresh() { refreshed.times += 1; }, onTop: (then) => { reached = then; } };
   const past = new LogHistory(pane, () => undefined, () => NO_TASK);
   past.begin('e', seq);
-  return { past, store, top: async () => { reached(true); await read(); }, redraw: () => reached(false) };
+  return { past, store, refreshed, top: async () => { reached(true); await read(); }, redraw: () => reached(false) };
 }
 
 test('lines that a flood took away are read again', async () => {
@@ -69,4 +70,55 @@ test('an answer that breaks off, or that is a page of a proxy, can be asked for 
     redraw();
     assert.deepEqual([past.state, element('earlier').disabled], ['failed', false]);
   }
+});
+
+test('a log is empty for one of several reasons', async () => {
+  const words = () => element('no-lines').textContent;
+  const away = () => Response.json({}, { status: 503 });
+  const nothing = (oldest) => () => Response.json({ events: [], cursor: 'e.60000', resumed: true, oldest });
+  for (const [answered, state, expected] of [
+    [away, 'failed', 'The log of this task could not be read.'],
+    [() => { throw new TypeError('Failed to fetch'); }, 'failed', 'The log of this task could not be read.'],
+    [nothing(1), 'start', 'This task has printed nothing yet.'],
+    [nothing(900), 'trimmed', 'Nothing of the log of this task is stored any more.'],
+  ]) {
+    const { past, store, top, redraw } = logFrom(1_000);
+    store.refilter({ ...store.filter, key: 'a' });
+    past.anew();
+    answer = answered;
+    await top();
+    redraw();
+    assert.deepEqual([past.state, words()], [state, expected]);
+  }
+  const { past, store, top } = logFrom(1_000);
+  for (let seq = 1_000; seq < 1_032; seq += 1) store.add({ ...event(seq), payload: { message: 'x'.repeat(2 ** 20) } }, NO_TASK);
+  store.refilter({ ...store.filter, key: 'a' });
+  past.anew();
+  await top();
+  await top();
+  assert.deepEqual([past.state, words()], ['full', 'This page has no room for the log of this task. Download it.']);
+});
+
+test('a read that fails after another task was chosen leaves the log to be read', async () => {
+  const { past, store, refreshed, top, redraw } = logFrom(1_000);
+  let fail = () => {};
+  answer = () => new Promise((_resolve, reject) => { fail = reject; });
+  await top();
+  store.refilter({ ...store.filter, key: 'a' });
+  past.anew();
+  redraw();
+  assert.equal(element('no-lines').textContent, ''); // nothing is known yet
+  const before = refreshed.times;
+  fail(new TypeError('Failed to fetch'));
+  await read();
+  assert.deepEqual([past.state, refreshed.times], ['idle', before + 1]);
+});
+
+test('a line that could not be read is not called gone', async () => {
+  const { past } = logFrom(1_000);
+  answer = () => Response.json({}, { status: 429 });
+  assert.deepEqual([await past.reach(10), past.missing], [false, 'This line could not be read. Reload the page to try again.']);
+  answer = () => Response.json({ events: [], cursor: 'e.60000', resumed: true, oldest: 900 });
+  assert.equal(await past.reach(10), false);
+  assert.match(past.missing, /^This line is no longer stored, or is too far back/);
 });
