@@ -87,12 +87,12 @@ export class AskList {
     if (held !== null) this.#end(id, { ...held, by: uncertain ? 'unknown' : 'elsewhere', late: !uncertain });
   }
 
-  /** It came too late: the ask as it is. @param {string} id @param {{ state: string, answer: string | null } | null} read null: the server has it no longer @param {number} now ms */
+  /** It came too late: the ask as it is. @param {string} id @param {{ state: string, answer: string | null } | null} read null: the server has it no longer, or it could not be read @param {number} now ms */
   tooLate(id, read, now) {
     const entry = this.#entries.get(id);
     if (!entry) return;
     const state = read?.state === 'answered' || read?.state === 'expired' || read?.state === 'withdrawn' ? read.state : 'gone';
-    const own = entry.tried !== null && state === 'answered' && read?.answer === entry.tried;
+    const own = entry.tried !== null && (read === null || (state === 'answered' && read.answer === entry.tried)); // null: it may be
     this.#end(id, { state, answer: read?.answer ?? null, by: own ? 'unknown' : 'elsewhere', late: !own, at: now });
   }
 

@@ -55,8 +55,8 @@ test('an ask that is no longer read is over, one that came meanwhile is not', ()
 });
 
 test('what became of an answer of this page', () => {
-  const list = listed(...['1', '2', '3', '4', '5', '6', '7', '8'].map((id) => ask(id)));
-  for (const id of ['1', '2', '3', '4', '5', '6', '7', '8']) list.sending(id, 'yes');
+  const list = listed(...['1', '2', '3', '4', '5', '6', '7', '8', '9'].map((id) => ask(id)));
+  for (const id of ['1', '2', '3', '4', '5', '6', '7', '8', '9']) list.sending(id, 'yes');
   assert.equal(list.heard(ended('1', 'answered', 'yes'), NOW), null); // before the answer to its request
   list.accepted('1', NOW);
   assert.equal(words(list, '1'), 'You answered “yes”, 3 s ago.');
@@ -76,6 +76,10 @@ test('what became of an answer of this page', () => {
   list.sending('6', 'yes');
   list.tooLate('6', { state: 'answered', answer: 'yes' }, NOW); // by the request that had no answer
   assert.equal(words(list, '6'), 'Answered “yes”, 3 s ago.');
+  list.failed('9', 'no answer', true);
+  list.sending('9', 'no');
+  list.tooLate('9', null, NOW); // what counts could not be read: it may be the first answer of this page
+  assert.equal(words(list, '9'), 'This question is no longer open.');
   list.heard(ended('7', 'answered', 'yes'), NOW);
   list.failed('7', 'no answer', true); // the event is all that is known of it
   assert.equal(words(list, '7'), 'Answered “yes”, 3 s ago.');
