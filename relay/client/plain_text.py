@@ -8,14 +8,14 @@ import re
 
 REORDERING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Unicode's Bidi_Control (UAX 9), for a set in a pattern: marks, invisible themselves, that reorder
-the text around them. Decision 125 has why they are treated alike."""
+the text around them. Decision 122 has why they are treated alike."""
 
 # Removed whole: OSC (ends with BEL or ST), DCS, SOS, PM and APC (end with ST), CSI with its
 # parameters, other escape sequences; then what remains of C0 (without tab and line feed), DEL, C1,
-# and the marks that reorder text.
+# and the marks that reorder text. The sequences are those of ECMA-48, and of ansi.js of the page.
 CONTROL_SEQUENCES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[P^_X][^\x1b]*(?:\x1b\\)?"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b."
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?"
     rf"|[\x00-\x08\x0b-\x1f\x7f-\x9f{REORDERING}]"
 )
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")

@@ -3,8 +3,8 @@
 /** @typedef {{ text: string, classes: string }} Span */
 
 const ESC = '\u001b';
-// CSI, OSC (ended by BEL or ST), and two-character escapes
-const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_a-z=><78]?)/g;
+// ECMA-48, as relay/client/plain_text.py has it: CSI; OSC (ends with BEL or ST); DCS, SOS, PM and APC (end with ST); other escapes
+const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])?|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[P^_X][^\u001b]*(?:\u001b\\)?|[ -/]*[0-~]?)/g;
 // control characters except tab and ESC, and characters that reorder or hide the text around them
 const INVISIBLE = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\p{Bidi_Control}\ufeff]/gu;
 

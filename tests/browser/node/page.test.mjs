@@ -1,5 +1,6 @@
 // node --test tests/browser/node/
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { plain, spans, splitLines } from '../../../relay/console/ansi.js';
@@ -22,6 +23,13 @@ test('colours become classes and every other escape disappears', () => {
   ]);
   assert.equal(plain('a\u001b[32mb\u202ec\u0000'), 'abc');
   assert.equal(plain('from \u200f1 → 100\u061c\u200e'), 'from 1 → 100');
+});
+
+test('sequences of terminals are left out, as the command line does it', () => {
+  for (const [name, text, shown] of JSON.parse(readFileSync(new URL('../../support/terminal_texts.json', import.meta.url), 'utf8'))) {
+    assert.equal(plain(text), shown, name);
+    assert.equal(spans(text).map((span) => span.text).join(''), shown, name);
+  }
 });
 
 test('what is behind letters is drawn, in every spelling of it, and a private sequence is no style', () => {

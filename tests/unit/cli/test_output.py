@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from hypothesis import strategies as st
 
 from relay.cli import output
 from relay.cli.table import table
-from relay.client.plain_text import clean, escape_json, escape_json_line
+from relay.client.plain_text import clean, escape_json, escape_json_line, keep_colours
 
 CLI = Path(__file__).parents[3] / "relay" / "cli"
+SUPPORT = Path(__file__).parents[2] / "support"
+TERMINAL_TEXTS = json.loads((SUPPORT / "terminal_texts.json").read_text())  # the page's, too
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 PRINTING = {"print", "click.echo", "click.secho", "click.confirm", "click.prompt", "click.style"}
 STREAMS = ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
 
@@ -37,7 +41,7 @@ CLEANED = [
     ("from \u200f1 \u2192 100\u061c\u200e", "from 1 \u2192 100"),
     ("one\ntwo\r\nthree\u2028four\u2029five", "one two three four five"),
     ("a\tb", "a   b"),
-    ("\x1b\x1b]52;c;x\x07", "]52;c;x"),  # one inside of another leaves text, no sequence
+    ("\x1b\x1b]52;c;x\x07b", "b"),  # an escape starts over
 ]
 
 
@@ -51,6 +55,12 @@ def is_control(character: str) -> bool:
 @pytest.mark.parametrize(("text", "shown"), CLEANED)
 def test_text_is_cleaned(text: str, shown: str) -> None:
     assert clean(text) == shown
+
+
+@pytest.mark.parametrize(("name", "text", "shown"), TERMINAL_TEXTS)
+def test_sequences_of_terminals_are_left_out(name: str, text: str, shown: str) -> None:
+    assert clean(text) == shown, name
+    assert COLOUR.sub("", keep_colours(text)) == shown, name
 
 
 @given(
