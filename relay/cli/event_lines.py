@@ -8,6 +8,7 @@ import msgspec
 from rich.text import Text
 
 from relay.cli.event_tasks import ENDS, TASK_EVENTS, task_id_of
+from relay.cli.percent_text import percent_text
 from relay.client.duration_text import duration_text
 from relay.client.json_values import decode_any, finite
 from relay.client.plain_text import clean, keep_colours
@@ -74,7 +75,8 @@ class EventLines:
             yield Text.assemble(_clock(event), (f"▶ {title}", "bold"))
         elif self._with_progress:
             message = clean(payload.message or "")
-            share = "" if payload.progress is None else f"{_share(payload.progress):4.0%}  "
+            done = "" if payload.progress is None else percent_text(_share(payload.progress))
+            share = f"{done:>4}  " if done else ""
             words, printed = f"{share}{message}".strip(), self._printed.get(task_id, set())
             if message.strip() not in printed and words not in printed:
                 _remember(self._printed, task_id, {words})

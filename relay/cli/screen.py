@@ -9,6 +9,7 @@ from rich.text import Text
 
 from relay.cli.event_lines import EventLines
 from relay.cli.live_screen import LiveScreen
+from relay.cli.percent_text import percent_text
 from relay.cli.server_clock import ServerClock
 from relay.client.duration_text import duration_text
 from relay.client.plain_text import clean
@@ -81,7 +82,7 @@ class TailScreen(LiveScreen):
         if not is_running:
             yield Text(clean(task.state), style="yellow", overflow="ellipsis")
         else:
-            yield "" if task.progress is None else f"{task.progress:.0%}"
+            yield "" if task.progress is None else percent_text(task.progress)
         if width >= DURATION_FROM:
             yield duration_text(max(0.0, self._clock.now() - task.started_at.timestamp()))
         if width >= MESSAGE_FROM:

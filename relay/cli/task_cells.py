@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from relay.cli.percent_text import percent_text
 from relay.cli.times import moment_text
 from relay.client.duration_text import duration_text
 from relay.client.plain_text import clean
@@ -49,7 +50,7 @@ def task_cells(task: TaskInfo, now: datetime) -> dict[str, str]:
     return {
         "STATE": f"{sign} {clean(task.state)}",
         TITLE: clean(task.title or task.task_id),
-        "DONE": "" if task.progress is None or task.ended else f"{task.progress:.0%}",
+        "DONE": "" if task.progress is None or task.ended else percent_text(task.progress),
         MESSAGE: "  ".join(_result(task)),
         "TOOK": "" if took is None else duration_text(max(0.0, took)),
         "WHEN": moment_text(task.last_at, now),

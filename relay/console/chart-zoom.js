@@ -27,7 +27,8 @@ function edge(points, at) {
   const next = points.findIndex((point) => point.at >= at);
   if (next < 1 || points[next].at === at) return [];
   const [a, b] = [points[next - 1], points[next]];
-  return [{ seq: a.seq, at, value: a.value + ((at - a.at) / (b.at - a.at)) * (b.value - a.value) }];
+  const way = (at - a.at) / (b.at - a.at);
+  return [{ seq: a.seq, at, value: a.value * (1 - way) + b.value * way }]; // b.value - a.value may be infinite
 }
 
 /** A span that is no longer than all there is, and inside of it. @param {Span} wanted @param {Span} all @returns {Span} */

@@ -2,6 +2,7 @@
 
 import { splitLines } from './ansi.js';
 import { askLine } from './ask-lines.js';
+import { percentText } from './number-text.js';
 import { field, number } from './payload.js';
 
 /** @typedef {import('./relay-stream.d.ts').RelayEvent} RelayEvent */
@@ -39,7 +40,7 @@ function textOf(payload, name) {
 /** The progress in percent; what is no number from 0 to 1 is shown as it was sent. @param {unknown} payload */
 function share(payload) {
   const progress = number(payload, 'progress');
-  return progress !== null && progress >= 0 && progress <= 1 ? `${Math.round(progress * 100)} %` : textOf(payload, 'progress');
+  return progress !== null && progress >= 0 && progress <= 1 ? `${percentText(progress)} %` : textOf(payload, 'progress');
 }
 
 /**

@@ -2,10 +2,11 @@
 
 import { Problem, getTasks } from './api.js';
 import { ChartZoom } from './chart-zoom.js';
-import { drawCharts, short } from './charts.js';
+import { drawCharts } from './charts.js';
 import { copyText } from './copy.js';
 import { byId, el, icon, setText } from './dom.js';
 import { hrefOf } from './links.js';
+import { exactText, numberText, percentText } from './number-text.js';
 import { titleOf } from './task-names.js';
 import { STATE_WORDS, elapsed, factsOf, isOver } from './task-words.js';
 
@@ -88,7 +89,10 @@ export class TaskHead {
     setText(byId('head-state'), task ? STATE_WORDS[task.state] : this.#absent);
     const charts = task ? this.#sources.metrics.of(task.task_id, task.first_seq).slice(0, MOST_CHARTS) : [];
     drawCharts(byId('head-charts'), this.#zoom.of(charts));
-    setText(byId('head-facts'), task ? factsLine(task, now, new Set(charts.map(({ name }) => name))) : '');
+    const others = task ? metricsBeside(task, charts) : [];
+    setText(byId('head-facts'), task ? factsLine(task, now, others.map(([name, value]) => `${name} ${numberText(value)}`)) : '');
+    const exact = others.map(([name, value]) => `${name}: ${exactText(value)}`).join('\n');
+    if (byId('head-facts').title !== exact) byId('head-facts').title = exact;
     byId('head-actions').hidden = !task;
     if (!task) return;
     const download = /** @type {HTMLAnchorElement} */ (byId('head-download'));
@@ -153,14 +157,19 @@ export class TaskHead {
   }
 }
 
-/** @param {RelayTask} task @param {number} now @param {Set<string>} charted names of metrics that have a chart */
-function factsLine(task, now, charted) {
+/** Metrics that have no chart. @param {RelayTask} task @param {import('./metric-history.js').Series[]} charts */
+function metricsBeside({ metrics }, charts) {
+  const charted = new Set(charts.map(({ name }) => name));
+  return Object.entries(metrics).filter(([name]) => !charted.has(name)).slice(0, MOST_METRICS);
+}
+
+/** @param {RelayTask} task @param {number} now @param {string[]} metrics */
+function factsLine(task, now, metrics) {
   const time = elapsed(task, now);
   const more = isOver(task) ? [] : factsOf({ ...task, run: 1 }, now).split(' · ').filter((fact) => fact && fact !== STATE_WORDS[task.state]);
-  const metrics = Object.entries(task.metrics).filter(([name]) => !charted.has(name)).slice(0, MOST_METRICS).map(([name, value]) => `${name} ${short(value)}`);
   return [
     `started ${moment.format(Date.parse(task.started_at))}`, time && (isOver(task) ? `took ${time}` : `for ${time}`),
-    task.exit_code !== null ? `exit ${task.exit_code}` : '', task.progress !== null && task.state !== 'succeeded' ? `at ${Math.floor(task.progress * 100)} %` : '',
+    task.exit_code !== null ? `exit ${task.exit_code}` : '', task.progress !== null && task.state !== 'succeeded' ? `at ${percentText(task.progress)} %` : '',
     task.run > 1 ? `run ${task.run}` : '', ...more, ...metrics,
   ].filter(Boolean).join(' · ');
 }

@@ -4,6 +4,7 @@ import { plain } from './ansi.js';
 import { drawNumbers } from './charts.js';
 import { isCommand } from './command-titles.js';
 import { el, icon, setText } from './dom.js';
+import { percentText } from './number-text.js';
 import { fillStrip, newStrip } from './run-strip.js';
 import { titleOf } from './task-names.js';
 import { STATE_WORDS, elapsed, endedAgo, factsOf, isOver } from './task-words.js';
@@ -111,7 +112,7 @@ function fillProgress(row, task, now, usual) {
     setText(row.percent, '');
     return;
   }
-  const percent = String(Math.floor(progress * 100));
+  const percent = percentText(progress);
   if (row.bar.getAttribute('aria-valuenow') !== percent) row.bar.setAttribute('aria-valuenow', percent);
   row.fill.style.transform = `scaleX(${progress})`;
   setText(row.percent, `${percent} %`);

@@ -26,7 +26,8 @@ async def test_charts_move_on_and_a_part_of_them_stays(
     async with chromium.profile() as profile:
         tab = await first_visit(relay, profile)
         hook = await hook_of(relay, profile)
-        await tell(relay, hook, "task_started", "train", title="Train")
+        once = {"step": 123456, "share": 0.123456789}
+        await tell(relay, hook, "task_started", "train", title="Train", metrics=once)
         values = [9, 1, 1, 3, 4, 4, 9, 5, 7]
         for value in values:
             await tell(relay, hook, "task_progress", "train", metrics={"loss": value, "top": 0})
@@ -40,6 +41,12 @@ async def test_charts_move_on_and_a_part_of_them_stays(
             await until(tab, CHARTS, wanted)
 
         await shows(["loss", "7", "1 to 9"], ["top", "0", "0 to 0"])
+        facts = "document.getElementById('head-facts')"
+        assert (await tab.run(f"{facts}.textContent")).endswith("step 123456 · share 0.123457")
+        assert await tab.run(f"{facts}.title") == "step: 123456\nshare: 0.123456789"
+        assert (
+            await tab.run("document.querySelector('.chart figcaption').title") == "loss: 7 (1 to 9)"
+        )
         assert await tab.run("document.querySelector('.chart svg').clientWidth") > 200
         assert await faults(tab) == []
         whole = await tab.run(PATH)

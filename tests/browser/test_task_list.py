@@ -195,9 +195,9 @@ async def test_a_card_has_its_numbers_and_the_line_below_is_in_plain_words(
             await tell(relay, hook, "task_progress", "train", metrics=metrics)
         numbers = """[...document.querySelectorAll('#cards .number')]
           .map((one) => [one.textContent, one.title])"""
-        await until(
-            tab, numbers, [["loss0.25", "loss: 0.25 to 1"], ["accuracy0.75", "accuracy: 0 to 0.75"]]
-        )
+        loss = ["loss0.25", "loss: 0.25 (0.25 to 1)"]
+        accuracy = ["accuracy0.75", "accuracy: 0.75 (0 to 0.75)"]
+        await until(tab, numbers, [loss, accuracy])
         points = "document.querySelector('#cards .number path').getAttribute('d').split('L').length"
         assert await tab.run(points) == 4
         await until(tab, "document.querySelectorAll('#cards [data-task] .title').length", 2)

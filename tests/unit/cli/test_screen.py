@@ -156,6 +156,18 @@ def test_a_narrow_terminal_keeps_the_name_longest(
     assert [part for part in hidden if part in text] == []
 
 
+@pytest.mark.usefixtures("still_clock")
+@pytest.mark.parametrize(("progress", "percent"), [(0.29, " 29%"), (0.996, " 99%")])
+def test_a_percentage_is_rounded_down(progress: float, percent: str) -> None:
+    seen = Console(width=100, file=io.StringIO())
+    screen = TailScreen(seen)
+    show_tasks(screen, task_info(NOW, progress=progress))
+    assert percent in rows(screen, seen)
+    with seen.capture() as lines:
+        screen.show([event_of("task_progress", NOW, progress=progress)])
+    assert lines.get().endswith(f"t  {percent}\n"), lines.get()
+
+
 def test_a_pipe_gets_no_progress_that_the_log_or_the_line_before_shows() -> None:
     seen = Console(width=100, file=io.StringIO())
     now = datetime.now(UTC)

@@ -1,6 +1,8 @@
 """The table of tasks fits any terminal, and its texts are those that people read."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -20,6 +22,8 @@ TASKS = [
     task(title="日本語のタイトル" * 8, message="进度" * 30, run=12_345),
     task(title=None, message=None, progress=None, state="waiting"),
 ]
+
+PERCENTS = json.loads((Path(__file__).parents[2] / "support" / "percents.json").read_text())
 
 
 def lines(width: int, *tasks: TaskInfo) -> list[str]:
@@ -51,6 +55,11 @@ def test_a_narrow_terminal_keeps_the_name_longest(
     _head, line = lines(width, task())
     assert [part for part in shown if part not in line] == []
     assert [part for part in hidden if part in line] == []
+
+
+@pytest.mark.parametrize(("progress", "percent"), PERCENTS)
+def test_a_percentage_is_rounded_down_as_on_the_page(progress: float, percent: int) -> None:
+    assert task_cells(task(progress=progress), NOW)["DONE"] == f"{percent}%"
 
 
 def test_a_long_message_leaves_the_title_its_room_and_a_long_title_is_cut() -> None:
