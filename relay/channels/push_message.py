@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from relay.channels.notification import Notification
 from relay.channels.wording import shortened
 from relay.client.duration_text import duration_text
-from relay.client.plain_text import REORDERING, clean
+from relay.client.plain_text import CONTROL_SEQUENCES, clean
 from relay.events import rfc3339
 
 MAX_BYTES = 4_096  # of an encrypted message
@@ -32,9 +32,6 @@ MAX_TEXT = 400
 MAX_BUTTONS = 2  # of a notification, in most browsers
 POINT_BYTES, AUTH_BYTES = 65, 16
 TOPIC_CHARACTERS = 32  # RFC 8030
-
-# controls but the line end, and marks that reorder text: a question could be read as another one
-_HIDDEN = re.compile(rf"[\x00-\x09\x0b-\x1f\x7f-\x9f{REORDERING}]")
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{2,}={0,2}")
 
@@ -137,10 +134,13 @@ def _answerable(notification: Notification) -> PushedAsk | None:
     """The ask, if a press may answer it: then all that is asked stands in the notification."""
     if notification.ask_id is None or notification.question_hash is None:
         return None
-    whole = len(notification.question or "") <= MAX_TEXT and not notification.has_details
-    few = len(notification.options) <= MAX_BUTTONS
-    options = notification.options if whole and few else ()
-    return PushedAsk(notification.ask_id, notification.question_hash, options)
+    question, options = notification.question or "", notification.options
+    whole = len(question) <= MAX_TEXT and not notification.has_details
+    few = len(options) <= MAX_BUTTONS
+    # A notification leaves out marks that reorder text; the page shows what is answered, with them.
+    plain = not any(map(CONTROL_SEQUENCES.search, (question, *options)))
+    buttons = options if whole and few and plain else ()
+    return PushedAsk(notification.ask_id, notification.question_hash, buttons)
 
 
 def _text(notification: Notification, ask: PushedAsk | None) -> str:
@@ -169,5 +169,5 @@ def _tag(notification: Notification) -> str:
 
 
 def _plain(text: str, most: int) -> str:
-    text = _HIDDEN.sub("", text.replace("\t", " "))
+    text = CONTROL_SEQUENCES.sub("", text.replace("\t", " "))
     return text if len(text) <= most else f"{text[: most - 1]}…"

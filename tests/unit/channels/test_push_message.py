@@ -97,16 +97,21 @@ def test_a_press_answers_only_what_is_shown_in_full() -> None:
         ({"options": ("a", "b", "c")}, "Deploy?\na / b / c"),
         ({"has_details": True}, "Deploy?\nyes / no"),
         ({"question": "x" * (MAX_TEXT + 1)}, "x" * (MAX_TEXT - 1) + "…"),
+        ({"options": ("yes", "\u202eon")}, "Deploy?\nyes / on"),
+        ({"question": "From \u200f1 \u2192 100?"}, "From 1 \u2192 100?\nyes / no"),
     ):
         made = push_message(ask(**more), always=False)
         assert made.ask is not None
         assert (made.body, made.ask.options) == (body, ())
 
 
-def test_marks_that_reorder_text_are_left_out() -> None:
+def test_marks_that_reorder_text_and_terminal_sequences_are_left_out() -> None:
     odd = ask(question="Delete \u202ecba\u2066\u200f?\x1b[1m\r\nnow", title="a\u202eb\u061c\n")
     made = push_message(odd, always=False)
-    assert (made.title, made.body) == ("ab waits for you", "Delete cba?[1m\nnow")
+    assert (made.title, made.body) == ("ab waits for you", "Delete cba?\nnow\nyes / no")
+    failed = notification(task_id="t", title="\x1b[1mx\x1b(B", message="\x1b[31mboom\x1b[0m\t!")
+    made = push_message(failed, always=False)
+    assert (made.title, made.body) == ("x failed", "boom !")
 
 
 def test_what_is_no_key_of_a_browser_is_refused() -> None:
