@@ -11,7 +11,7 @@ from relay.cli.event_tasks import ENDS, TASK_EVENTS, task_id_of
 from relay.cli.percent_text import percent_text
 from relay.client.duration_text import duration_text
 from relay.client.json_values import decode_any, finite
-from relay.client.plain_text import clean, keep_colours
+from relay.client.plain_text import clean, is_visible, keep_colours
 from relay.client.stream_messages import StreamEvent
 
 Kept = TypeVar("Kept")
@@ -39,7 +39,7 @@ class EventLines:
 
     def set_title(self, task_id: str, title: str | None) -> None:
         """Note the title of a task."""
-        if title:
+        if title and is_visible(title):
             _remember(self._titles, task_id, clean(title))
 
     def of(self, event: StreamEvent) -> Iterator[Text]:

@@ -5,6 +5,7 @@ it could set the clipboard or the window's title, move the cursor, or reorder wh
 """
 
 import re
+from unicodedata import category
 
 REORDERING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Unicode's Bidi_Control (UAX 9), for a set in a pattern: marks, invisible themselves, that reorder
@@ -20,6 +21,7 @@ CONTROL_SEQUENCES = re.compile(
 )
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
 NO_COLOUR = "\x1b[0m"
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")  # categories of Unicode: controls, formats, white space
 _ERROR_NUMBER = re.compile(r"\[(?:Errno|WinError) -?\d+\] ?")
 MAX_SHOWN = 1_000  # characters of a server's text in one message
 _LINE_ENDS = re.compile(r"\r\n|[\n\u2028\u2029]")
@@ -31,6 +33,14 @@ _JSON_CONTROLS = re.compile(rf"[\x7f-\x9f\u2028\u2029{REORDERING}]")
 def clean(text: str) -> str:
     """The text as one line without control characters. A tab becomes spaces."""
     return CONTROL_SEQUENCES.sub("", _LINE_ENDS.sub(" ", text)).expandtabs(4)
+
+
+def is_visible(text: str) -> bool:
+    """Whether something of the text is seen, besides white space."""
+    first = text[:1]
+    if first > " " and first.isprintable():
+        return True  # nearly every text is decided here
+    return any(category(rest) not in _UNSEEN for rest in CONTROL_SEQUENCES.sub("", text))
 
 
 def keep_colours(line: str) -> str:

@@ -68,7 +68,7 @@ export class TaskNames {
   of(event, id) {
     if (id === '') return '';
     const title = textOf(event.payload, 'title');
-    if (title !== '') this.learn({ task_id: id, title });
+    if (oneLine(title) !== '') this.learn({ task_id: id, title });
     return this.get(id);
   }
 

@@ -27,9 +27,13 @@ export const CARD_GAP = 8;
 /** Pixels from the top of a task to the top of the next one. @param {RelayTask} task @param {Sources} sources */
 export function heightOf(task, sources) {
   const group = sources.groupOf(task) ? RUNS : 0;
-  if (isOver(task)) return LINE + group + (task.state === 'failed' && task.message ? MESSAGE : 0);
-  return CARD + CARD_GAP + group + (task.message ? MESSAGE : 0) + (sources.hasNumbers(task) ? NUMBERS : 0);
+  const message = messageOf(task) === '' ? 0 : MESSAGE;
+  if (isOver(task)) return LINE + group + message;
+  return CARD + CARD_GAP + group + message + (sources.hasNumbers(task) ? NUMBERS : 0);
 }
+
+/** The message that is shown: of what is over, that of a failure. @param {RelayTask} task */
+const messageOf = (task) => (isOver(task) && task.state !== 'failed' ? '' : plain(task.message ?? '').trim());
 
 /** @param {string} id @returns {TaskRow} */
 export function newTaskRow(id) {
@@ -74,7 +78,7 @@ export function fillTaskRow(row, task, now, sources) {
   }
   setText(row.time, elapsed(task, now));
   setText(row.ago, over ? endedAgo(task, now) : '');
-  const message = over && state !== 'failed' ? '' : plain(task.message ?? '').trim();
+  const message = messageOf(task);
   setText(row.message, message);
   row.message.hidden = message === '';
   row.hide.hidden = !over && state !== 'lost';

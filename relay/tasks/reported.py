@@ -14,9 +14,11 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, Meta
 
+from relay.client.plain_text import is_visible
 from relay.identifiers import is_identifier
 
 MAX_TEXT = 300  # characters that are kept of a title, and of a message
+MAX_UNSEEN_LINES = 50  # that are passed over at the end of a message
 MAX_URL = 2_048  # characters; a longer one counts as absent
 MAX_METRICS = 32  # numbers by name of one task
 MAX_METRIC_NAME = 100  # characters; a longer one is passed over
@@ -142,27 +144,32 @@ def storable(text: str) -> str:
 
 
 def read_title(value: Any) -> str | None:
-    """A title, cut at `MAX_TEXT` characters."""
-    return storable(value[:MAX_TEXT]) if isinstance(value, str) else None
+    """A title of which something is seen, cut at `MAX_TEXT` characters."""
+    if not isinstance(value, str):
+        return None
+    title = storable(value[:MAX_TEXT])
+    return title if is_visible(title) else None
 
 
 def read_message(value: Any) -> str | None:
-    """The last line of a message that is not blank, cut at `MAX_TEXT` characters."""
+    """The last line of a message of which something is seen, cut at `MAX_TEXT` characters.
+
+    A program may end with codes that are not seen, such as one that ends colours. Past
+    `MAX_UNSEEN_LINES` of such lines the message counts as absent.
+    """
     if not isinstance(value, str):
         return None
-    if "\n" not in value and "\r" not in value:
-        return storable(value[:MAX_TEXT]) if value and not value.isspace() else None
-    line = last_line(value)
-    return None if line is None else storable(line[:MAX_TEXT])
-
-
-def last_line(text: str) -> str | None:
-    """The last line that is not blank."""
-    end = len(text.rstrip())
-    if not end:
-        return None
-    start = max(text.rfind("\n", 0, end), text.rfind("\r", 0, end)) + 1
-    return _LINE_END.split(text[start:], maxsplit=1)[0]
+    end = len(value)
+    for _ in range(MAX_UNSEEN_LINES):
+        end = len(value[:end].rstrip())
+        if not end:
+            return None
+        start = max(value.rfind("\n", 0, end), value.rfind("\r", 0, end)) + 1
+        line = storable(_LINE_END.split(value[start : start + MAX_TEXT], maxsplit=1)[0])
+        if is_visible(line):
+            return line
+        end = start
+    return None
 
 
 def read_number(value: Any) -> float | None:

@@ -32,12 +32,24 @@ test('a task without an id has the one that the server gives it', () => {
     ['a'.repeat(1_000), '41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3']]) assert.equal(sha256(text), hash);
 });
 
+test('a message of which nothing is seen takes no room', async () => {
+  globalThis.matchMedia = () => ({ matches: false });
+  const { heightOf } = await import('../../../relay/console/task-row.js');
+  const sources = { groupOf: () => undefined, hasNumbers: () => false };
+  const height = (state, message) => heightOf(task('a', state, { message }), sources);
+  for (const state of ['failed', 'running']) {
+    assert.equal(height(state, '\u001b[0m'), height(state, null));
+    assert.ok(height(state, 'boom') > height(state, null));
+  }
+  assert.equal(height('succeeded', 'boom'), height('succeeded', null));
+});
+
 test('a task is called by its latest title, wherever it was heard', () => {
   const names = new TaskNames();
   const event = (payload) => ({ event_type: 'log', payload });
   assert.deepEqual([names.of(event({}), 'a'), names.of(event({ title: 'Train' }), 'a'), names.of(event({}), 'a')], ['a', 'Train', 'Train']);
   names.learn(task('a', 'running', { title: 'Train\nthe model\u0007' }));
-  assert.deepEqual([names.of(event({}), 'a'), names.of(event({}), '')], ['Train the model', '']);
+  assert.deepEqual([names.of(event({ title: ' \u001b[0m' }), 'a'), names.of(event({}), '')], ['Train the model', '']);
   assert.equal(titleOf({ task_id: 'untitled-2cf24dba5fb0a30e', title: null }), 'Untitled task');
 });
 

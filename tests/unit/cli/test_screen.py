@@ -199,7 +199,7 @@ def test_what_comes_after_a_tasks_end_has_its_title() -> None:
         TailScreen(seen).show(
             [
                 event_of("task_started", now, title="train it"),
-                event_of("task_succeeded", now),
+                event_of("task_succeeded", now, title=" \x1b[0m"),
                 event_of("log", now, message="late"),
                 event_of("task_progress", now, progress=0.5),
             ]
