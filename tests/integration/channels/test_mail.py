@@ -3,6 +3,8 @@
 import socket
 import ssl
 import threading
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,14 +12,17 @@ from urllib.parse import quote
 import pytest
 import trio
 import trio.testing
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from relay.channels import mail as mail_module
 from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import Delivered, Outcome, Refused, Retry
 from relay.channels.kinds.email import EmailSettings
 from relay.channels.mail import Mailer
-from relay.channels.mail_texts import code_mail
+from relay.channels.mail_texts import code_mail, notification_mail
 from relay.channels.notification import Notification
+from relay.channels.wording import words
 from relay.config.mail_address import Sender
 from relay.config.smtp_address import smtp_address
 from tests.support.mail_server import PASSWORD, USER, MailServer, mail_server
@@ -73,6 +78,20 @@ async def test_no_text_of_a_user_becomes_a_header_or_another_part() -> None:
     }
     assert mail["Subject"].startswith("a Bcc: eve@example.com = ?utf-8?q?x=0D=0AReply-To")
     assert "\n.\n..\nFrom me\n" in mail.get_content()
+
+
+WORDS = st.sampled_from(["проекта", "и", "обучение", "prod", "Größe", "✓", "→", "日本語", "😀"])
+
+
+@given(st.lists(WORDS, min_size=1, max_size=25).map(" ".join))
+@example("проекта и и prod обучение проекта и")
+def test_a_subject_is_read_as_it_was_written(title: str) -> None:
+    note = notification(title=title)
+    written = notification_mail(note, SENDER, TO.address, BASE_URL).as_bytes()
+    assert written.isascii()
+    assert [line for line in written.split(b"\r\n\r\n")[0].split(b"\r\n") if len(line) > 78] == []
+    read = message_from_bytes(written, policy=default)
+    assert read["Subject"] == words(note).headline
 
 
 def test_a_mail_with_a_code_holds_nothing_that_a_user_has_written() -> None:
