@@ -1,4 +1,4 @@
-"""The attempts at one request: how often, and how long to wait in between."""
+"""The attempts at a request: how long to wait in between."""
 
 import threading
 import time
@@ -35,31 +35,26 @@ class Closing:
 
 
 class Attempts:
-    """A context for one request. For the sender's thread."""
+    """The attempts at one request, one after the other. For the sender's thread."""
 
-    def __init__(
-        self, closing: Closing, on_tick: Callable[[], None], most: int | None = None
-    ) -> None:
-        """`on_tick` is called now and then while it waits. `most` bounds the attempts."""
+    def __init__(self, closing: Closing, on_tick: Callable[[], None]) -> None:
+        """`on_tick` is called now and then while it waits."""
         self._closing = closing
         self._on_tick = on_tick
-        self._most = most
         self._failed = 0
 
     def wait(self, retry_after: float | None) -> bool:
         """Wait after a failed attempt; False if there is no next one before the deadline."""
-        self._failed += 1
-        if self._most is not None and self._failed >= self._most:
-            return False
         was_closing = self._closing.has_begun
-        pause = pause_before(self._failed - 1, retry_after)
-        if not self._sleep(pause, may_end_early=retry_after is None):
+        pause = pause_before(self._failed, retry_after)
+        self._failed += 1
+        if not self.sleep(pause, may_end_early=retry_after is None):
             return False
         if self._closing.has_begun and not was_closing:
             self._failed = 0  # the last attempts begin with short pauses again
         return True
 
-    def _sleep(self, seconds: float, *, may_end_early: bool) -> bool:
+    def sleep(self, seconds: float, *, may_end_early: bool) -> bool:
         """Sleep, until the end begins if that is allowed. False if the deadline comes before."""
         until = time.monotonic() + seconds
         was_closing = self._closing.has_begun
@@ -74,3 +69,34 @@ class Attempts:
             else:
                 time.sleep(left)
         return True
+
+
+class IdleAttempts:
+    """Single attempts in idle moments. Nothing waits for them, but they have their pauses, too."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed = 0
+        self._next = 0.0  # the time from which on they are due
+        self._asked = 0.0  # the one that Relay has asked for: it counts for all requests
+
+    @property
+    def is_due(self) -> bool:
+        return self._clock() >= self._next
+
+    @property
+    def asked_pause(self) -> float:
+        """Seconds that Relay has asked to wait from now on."""
+        return max(0.0, self._asked - self._clock())
+
+    def wait(self, retry_after: float | None) -> bool:
+        """After a failed attempt: the next one is due later. Always False."""
+        self._next = self._clock() + pause_before(self._failed, retry_after)
+        if retry_after is not None:
+            self._asked = self._next
+        self._failed += 1
+        return False
+
+    def succeed(self) -> None:
+        """After an attempt that did not fail: the next pause is short again."""
+        self._failed = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from relay.client.attempts import TICK_SECONDS, Attempts, Closing
+from relay.client.attempts import TICK_SECONDS, Attempts, Closing, IdleAttempts
 from relay.client.beats import Beats
 from relay.client.credentials import Credentials, NoCredentials
 from relay.client.left_over import LeftOver
@@ -16,7 +16,7 @@ from relay.client.plain_text import shown_text
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.request_size import RequestSize
 from relay.client.splitting import is_indivisible, post_in_parts
-from relay.client.spool import Owner
+from relay.client.spool import Owner, Spool
 from relay.client.trouble import Tell, Trouble
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 THREAD_NAME = "relay-sender"  # its name
 LEFT_OVER_SECONDS = 2.0  # at the start, for events that earlier processes left over
+HELD_LOOK_INTERVAL = 0.1  # seconds between two looks at a file that another process sends
 LOOK_INTERVAL = 0.05  # seconds between two looks at a deadline that may be moved forward
 
 
@@ -53,6 +54,8 @@ class Sender:
         self._beats = beats
         self._have_stored = have_stored
         self._credentials = credentials
+        self._left_over: LeftOver | None = None  # before the thread has looked for it
+        self._idle_attempts = IdleAttempts()  # at what is left over
         self._size = RequestSize()
         self._closing = Closing()
         self.trouble = Trouble(tell)
@@ -91,12 +94,12 @@ class Sender:
         from relay.client.posting import EventPoster
 
         _silence_http_logs()
-        left_over = LeftOver(Owner.of(self._credentials))
+        self._left_over = left_over = LeftOver(Owner.of(self._credentials))
         with EventPoster(self._credentials) as posting:
             self._send_left_over(posting, left_over, LEFT_OVER_SECONDS)
             while not self.trouble.is_final:
                 if self._outbox.wait(0 if self._closing.has_begun else TICK_SECONDS):
-                    if not self._send(posting, self._outbox) and self._closing.has_begun:
+                    if not self._send_own(posting, left_over) and self._closing.has_begun:
                         break
                 elif self._closing.has_begun:
                     break
@@ -106,20 +109,52 @@ class Sender:
                     self._beat(posting)
                 if self._closing.is_due:
                     break
-        left_over.close()
+        left_over.release()
+
+    def _send_own(self, posting: "EventPoster", left_over: LeftOver) -> bool:
+        """Send the next request of own events, or before it of what their tasks left over.
+
+        Returns False if there is no further attempt before the deadline.
+        """
+        attempts = Attempts(self._closing, self._outbox.spill_old)
+        if not attempts.sleep(self._idle_attempts.asked_pause, may_end_early=False):
+            return False
+        lines = self._outbox.head(self._size.lines, BATCH_BYTES)
+        if not lines or not left_over.comes_before(lines[0]):
+            left_over.release()  # for as long as own events are sent
+            return self._send(posting, self._outbox, attempts)
+        self._outbox.spill_old()  # own events wait, as if Relay were away
+        if (spool := left_over.file(lines[0])) is not None:
+            return self._send_file(posting, left_over, spool, attempts)
+        return attempts.sleep(HELD_LOOK_INTERVAL, may_end_early=True)
 
     def _send_left_over(self, posting: "EventPoster", left_over: LeftOver, seconds: float) -> None:
         """Send left-over events: one request, or as many as fit into `seconds`."""
+        if not self._idle_attempts.is_due:
+            return
         until = time.monotonic() + seconds
         while not self.trouble.is_final and (spool := left_over.file()) is not None:
-            with suppress(OSError):  # a file that cannot be read: the next one
-                if self._send(posting, spool, most_attempts=1):
-                    if time.monotonic() >= min(until, self._closing.deadline):
-                        return
-                    continue
-                if spool.waiting:
-                    return  # Relay is away: new events are next
-            left_over.close()
+            if not self._send_file(posting, left_over, spool, self._idle_attempts):
+                left_over.release()  # for a process that needs it first
+                return  # Relay is away: new events are next
+            self._idle_attempts.succeed()
+            if time.monotonic() >= min(until, self._closing.deadline):
+                return
+
+    def _send_file(
+        self,
+        posting: "EventPoster",
+        left_over: LeftOver,
+        spool: Spool,
+        attempts: Attempts | IdleAttempts,
+    ) -> bool:
+        """As `_send`, for the file that is open. True if nothing is left in it, too."""
+        with suppress(OSError):  # a file that cannot be read: the next one
+            is_decided = self._send(posting, spool, attempts)
+            if spool.waiting:
+                return is_decided
+        left_over.finish()
+        return True
 
     def _beat(self, posting: "EventPoster") -> None:
         """Renew the leases of tasks that are silent. What events report needs no beat."""
@@ -136,14 +171,13 @@ class Sender:
                 self._beats.retry(task_ids)
 
     def _send(
-        self, posting: "EventPoster", queue: EventQueue, most_attempts: int | None = None
+        self, posting: "EventPoster", queue: EventQueue, attempts: Attempts | IdleAttempts
     ) -> bool:
         """Send the next request of a queue until its events need no further attempt.
 
         Returns False if there are none, or if they stay in the queue.
         """
-        attempts = Attempts(self._closing, self._outbox.spill_old, most_attempts)
-        while lines := self._size.fit(queue.head(self._size.lines, BATCH_BYTES)):
+        while lines := self._next_lines(queue):
             match _post(posting, lines):
                 case Stored():
                     self._have_stored(lines)
@@ -167,6 +201,12 @@ class Sender:
                     if not attempts.wait(answer.retry_after):
                         return False
         return False
+
+    def _next_lines(self, queue: EventQueue) -> list[bytes]:
+        lines = queue.head(self._size.lines, BATCH_BYTES)
+        if queue is self._outbox and self._left_over is not None:
+            lines = self._left_over.sendable(lines)
+        return self._size.fit(lines)
 
     def _finish(self, queue: EventQueue, lines: list[bytes]) -> bool:
         """Relay has decided about these events."""

@@ -133,19 +133,21 @@ def new_spool(owner: Owner, folder: Path | None = None) -> Spool:
     )
 
 
-def open_left_over(owner: Owner, folder: Path | None = None) -> Iterator[Spool]:
-    """Open the files that ended processes left for this owner, the oldest first. Close each."""
-    for path in sorted((folder or spool_folder()).glob("*.ndjson")):
-        with suppress(OSError):
-            if (spool := _adopt(path, owner)) is not None:
-                yield spool
+def left_over_files(folder: Path | None = None) -> list[Path]:
+    """The files of all owners and processes, the oldest first."""
+    return sorted((folder or spool_folder()).glob("*.ndjson"))
 
 
-def _adopt(path: Path, owner: Owner) -> Spool | None:
+def adopt(path: Path, owner: Owner) -> Spool | None:
+    """Open a file that an ended process left; None if it is not this owner's, or just delivered.
+
+    One of another owner is deleted when it is old. Raises BlockingIOError if a process works on the
+    file, and OSError if it cannot be opened.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     adopted = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: in use
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(descriptor)
         if status.st_nlink == 0 or status.st_uid != os.getuid():
             return None  # just delivered by another process, or another user's
@@ -159,6 +161,27 @@ def _adopt(path: Path, owner: Owner) -> Spool | None:
     finally:
         if not adopted:
             os.close(descriptor)
+
+
+def read_waiting(path: Path, owner: Owner) -> Iterator[bytes]:
+    """The events that wait in a file, also in one that another process works on.
+
+    Of another owner's there are none. Raises OSError.
+    """
+    with path.open("rb") as file:
+        if (first := _first_of(file.fileno(), owner)) is not None:
+            file.seek(first)
+            yield from file
+
+
+def delivered_up_to(path: Path, owner: Owner) -> int | None:
+    """The position in a file that another process works on; None if nothing waits in it.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        first = _first_of(file.fileno(), owner)
+        return first if first is not None and first < os.fstat(file.fileno()).st_size else None
 
 
 def _first_of(descriptor: int, owner: Owner) -> int | None:

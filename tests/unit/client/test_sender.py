@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from relay.client.attempts import IdleAttempts
 from relay.client.beats import Beats
 from relay.client.credentials import Credentials
 from relay.client.outbox import Outbox
@@ -88,7 +89,7 @@ def test_each_answer_has_its_consequence(name: str) -> None:
     reported: list[str] = []
     sender = _sender(reported)
     poster, queue = ScriptedPoster(answers), Queue(events)
-    is_done = sender._send(cast("EventPoster", poster), queue, most_attempts=1)
+    is_done = sender._send(cast("EventPoster", poster), queue, IdleAttempts())
     assert poster.posted == posted
     assert len(queue.lines) == left
     assert reported == reports
@@ -102,7 +103,7 @@ def test_the_same_program_is_reported_once_until_relay_takes_events() -> None:
     foreign = NotRelay(200, "foreign")
     for answers in ([foreign], [foreign], [STORED], [foreign]):
         poster: Any = ScriptedPoster(answers)
-        sender._send(poster, Queue([SMALL]), most_attempts=1)
+        sender._send(poster, Queue([SMALL]), IdleAttempts())
     assert reported == ["foreign", "foreign"]
     assert sender.trouble.reason == "foreign"
 
@@ -112,5 +113,5 @@ def test_what_relay_has_stored_is_passed_on_and_what_it_refuses_is_not() -> None
     sender = _sender([], stored)
     for line, answer in ((SMALL, STORED), (LARGE, BAD_EVENT), (LARGE, PROXY)):
         poster: Any = ScriptedPoster([answer])
-        assert sender._send(poster, Queue([line]), most_attempts=1)
+        assert sender._send(poster, Queue([line]), IdleAttempts())
     assert stored == [SMALL]

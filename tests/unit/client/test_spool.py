@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.client.spool import MAX_AGE_SECONDS, Owner, Spool, new_spool, open_left_over
+from relay.client.spool import MAX_AGE_SECONDS, Owner, Spool, adopt, new_spool
 
 OWNER = Owner("http://relay.test", "user")
 SIZE = 64  # bytes of one read
@@ -78,7 +78,8 @@ def test_no_event_is_passed_over_where_the_position_finds_no_room(
         assert spool.waiting == 0
         assert spool.add(lines[3])
         spool.close()
-    (left_over,) = open_left_over(OWNER, tmp_path)
+    left_over = adopt(spool.path, OWNER)
+    assert left_over is not None
     assert drained(left_over) == lines[1:]  # the events of the old position come twice
     left_over.close()
 
@@ -97,7 +98,8 @@ def left_behind(folder: Path, content: bytes | None = None) -> Path:
 def test_its_owner_sends_a_file_of_any_age(tmp_path: Path) -> None:
     """A device without a network has no time server either: its clock may be years behind."""
     path = left_behind(tmp_path)
-    (spool,) = open_left_over(OWNER, tmp_path)
+    spool = adopt(path, OWNER)
+    assert spool is not None
     assert drained(spool) == [b"the end\n"]
     spool.close()
     assert not path.exists()
@@ -108,8 +110,8 @@ def test_an_old_file_that_is_not_ones_own_is_deleted(tmp_path: Path, content: by
     path = left_behind(tmp_path, content)
     stranger = Owner(OWNER.url, "another")
     os.utime(path)
-    assert list(open_left_over(stranger, tmp_path)) == []
+    assert adopt(path, stranger) is None
     assert path.exists()  # young, so its owner may come back
     os.utime(path, (time.time() - MAX_AGE_SECONDS - 60,) * 2)
-    assert list(open_left_over(stranger, tmp_path)) == []
+    assert adopt(path, stranger) is None
     assert not path.exists()
