@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -167,10 +168,18 @@ def save_credentials(stored: CredentialsFile, path: Path | None = None) -> None:
     try:
         with open(descriptor, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())  # or a power loss may leave an empty file, and no session
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    with suppress(OSError):  # some file systems cannot sync a folder, and the file is in place
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def claim(token: str, name: str) -> str | None:
