@@ -1,5 +1,6 @@
 """Chooses the database, the operator's or the embedded one, and the signing keys for it."""
 
+import fcntl
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import trio
 from relay.config.parsers import SigningKey, signing_keys
 from relay.config.resources import packaged
 from relay.config.settings import Settings
-from relay.db.embedded import EmbeddedError, find_running_dsn, running_postgres
+from relay.db.embedded import EmbeddedError, find_running_dsn, running_postgres, sync_folder
 from relay.db.migrate import (
     Migration,
     MigrationError,
@@ -164,16 +165,25 @@ def _load_or_create_keys(folder: Path) -> tuple[SigningKey, ...]:
     """Read the data folder's signing keys; create them the first time."""
     path = folder / "signing.keys"
     if not path.exists():
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as file:
-            file.write(f"k1:{secrets.token_urlsafe(48)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        _create_keys(path)
     return signing_keys(path.read_text())
+
+
+def _create_keys(path: Path) -> None:
+    """Write the file as a whole, unless another process does so now: a command beside `serve`."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
+            draft.unlink(missing_ok=True)
+            return
+        file.truncate(0)  # of a process that was killed here
+        file.write(f"k1:{secrets.token_urlsafe(48)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+        draft.rename(path)
+    # Also the name: rows that are signed with a key that is gone have no use.
+    sync_folder(path.parent)
 
 
 async def bring_up_to_date(dsn: str, *, apply: bool, timeout: float) -> list[Migration]:

@@ -12,6 +12,14 @@ The data folder holds all of its files:
 
 from .accounts import Account
 from .errors import EmbeddedError
+from .folder import sync_folder
 from .server import EmbeddedPostgres, find_running_dsn, running_postgres
 
-__all__ = ["Account", "EmbeddedError", "EmbeddedPostgres", "find_running_dsn", "running_postgres"]
+__all__ = [
+    "Account",
+    "EmbeddedError",
+    "EmbeddedPostgres",
+    "find_running_dsn",
+    "running_postgres",
+    "sync_folder",
+]

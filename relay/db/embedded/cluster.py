@@ -1,6 +1,5 @@
 """A Postgres cluster on disk: its atomic creation, its settings, and whether it is ready."""
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import EmbeddedError
-from .folder import PORT, write_secret
+from .folder import PORT, sync_folder, write_secret
 from .programs import Programs
 
 ROLE = DATABASE = "relay"
@@ -97,7 +96,7 @@ class Cluster(msgspec.Struct, frozen=True):
                 ).encode(),
             )
             (work / "cluster").rename(self.path)
-            _sync(folder)
+            sync_folder(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -145,12 +144,3 @@ class Cluster(msgspec.Struct, frozen=True):
 
 def _flags(settings: dict[str, str]) -> list[str]:
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-
-
-def _sync(folder: Path) -> None:
-    """Sync a folder's entries to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

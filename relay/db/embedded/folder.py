@@ -68,6 +68,15 @@ def write_secret(path: Path, secret: str) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(folder: Path) -> None:
+    """Sync a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_new_log(path: Path) -> IO[bytes]:
     """Open an empty log file for appending; the previous one is renamed to `.1`."""
     if path.exists():

@@ -49,13 +49,18 @@ def _url(host: str, password: str) -> str:
 def find_running_dsn(folder: Path) -> str | None:
     """The DSN of the server that another Relay runs on this data folder; None if none does.
 
-    For commands that use the database of a running Relay, which has locked the folder.
+    For commands that use the database of a running Relay, which has locked the folder. Raises
+    EmbeddedError if it has not come so far as to have one.
     """
     try:
         with lock_folder(folder):
             return None
     except FolderInUse:
-        password = (folder / "postgres.password").read_text().strip()
+        try:
+            password = (folder / "postgres.password").read_text().strip()
+        except FileNotFoundError:
+            message = f"data folder {folder}: Relay is still starting; try again"
+            raise EmbeddedError(message) from None
         return _url(str(socket_in_use(folder, folder / "postgres")), password)
 
 

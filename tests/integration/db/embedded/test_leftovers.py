@@ -9,10 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from relay.db.embedded import leftovers
+import pytest
+
+from relay.db.embedded import EmbeddedError, find_running_dsn, leftovers
+from relay.db.embedded.folder import lock_folder
 from relay.db.embedded.leftovers import find_processes
 from tests.support.embedded import on_linux, orphan, relay_process, running_postgres, sql
 from tests.support.patience import PATIENCE, eventually
+
+
+def test_a_command_beside_a_first_start_is_asked_to_come_again(tmp_path: Path) -> None:
+    with (
+        lock_folder(tmp_path / "data") as folder,
+        pytest.raises(EmbeddedError, match="still starting; try again"),
+    ):
+        find_running_dsn(folder)
 
 
 @on_linux
