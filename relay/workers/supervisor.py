@@ -4,7 +4,6 @@ The supervisor serves no requests. It owns what must outlive a worker: the liste
 their queued connections, and the embedded Postgres if there is one.
 """
 
-import tempfile
 from collections.abc import Sequence
 
 import structlog
@@ -15,6 +14,7 @@ from relay.config.settings import Settings
 from relay.db.source import Source, bring_up_to_date, open_source, warn_about_few_connections
 from relay.server.listeners import addresses, close_sockets, inherited_binds, open_for_workers
 from relay.server_process import UNWIND_SECONDS, Announce, client_url
+from relay.workers.metrics_folder import metrics_folder
 from relay.workers.protocol import WorkerConfig
 from relay.workers.slots import WorkerSlot
 from relay.workers.worker_pool import WorkerPool
@@ -54,12 +54,10 @@ async def supervise(
                 WorkerSlot(_worker_config(number, environ, config, socket_sets, source, base_url))
                 for number in range(1, settings.workers + 1)
             ]
-            with tempfile.TemporaryDirectory(prefix="relay-metrics-") as metrics_folder:
+            with metrics_folder() as folder:
                 grace = settings.drain_delay + settings.drain_timeout + UNWIND_SECONDS
                 silence = settings.worker_silence
-                pool = WorkerPool(
-                    slots, command, _descriptors(socket_sets), metrics_folder, grace, silence
-                )
+                pool = WorkerPool(slots, command, _descriptors(socket_sets), folder, grace, silence)
                 async with trio.open_nursery() as nursery:
                     serving.set()
                     nursery.start_soon(pool.run)
