@@ -26,7 +26,9 @@ class Activity(msgspec.Struct, gc=False):
     """Successive `log` and `task_progress` events of one task.
 
     Where one is a `task_progress`, the first is: it may begin a task, which a `log` does not, and
-    `waiting` is what the last one says. `metrics` are in the order in which their names came first.
+    `waiting` is what the last one says. If that is true and one of them `went_on`, the wait began
+    within the activity, also of a task that waited before it. `metrics` are in the order in which
+    their names came first.
     """
 
     first_seq: int
@@ -40,6 +42,7 @@ class Activity(msgspec.Struct, gc=False):
     progress: float | None = None
     metrics: dict[str, float] | None = None
     waiting: bool | None = None  # None: all are logs
+    went_on: bool = False  # whether a `task_progress` does not wait
 
     @property
     def kind(self) -> str:
@@ -64,6 +67,7 @@ class Activity(msgspec.Struct, gc=False):
         self.message = later.message if later.message is not None else self.message
         self.progress = later.progress if later.progress is not None else self.progress
         self.waiting = later.waiting if later.waiting is not None else self.waiting
+        self.went_on = self.went_on or later.went_on
         if later.metrics is not None:
             self.metrics = {**(self.metrics or {}), **later.metrics}
         return True
@@ -108,8 +112,11 @@ def _activity(events: Sequence[Event]) -> Activity:
             continue
         report = reported.read_task(event.payload)
         _add(joined, report)
+        waiting = report.waiting is True
         if joined.waiting is None:
-            joined.waiting = report.waiting is True
+            joined.waiting = waiting
+        if not waiting:
+            joined.went_on = True
         if joined.progress is None and report.progress is not UNSET:
             joined.progress = reported.read_progress(report.progress)
         if report.metrics is not UNSET:

@@ -10,7 +10,7 @@ from uuid import UUID
 from relay.events import Event, parse_uuid
 from relay.tasks.fold import fold
 from relay.tasks.reported import read_ask
-from relay.tasks.segments import Segment
+from relay.tasks.segments import Activity, Segment
 from relay.tasks.task import ENDED, FoldedTask
 
 
@@ -36,6 +36,9 @@ def fold_noting(
 ) -> FoldedTask | None:
     """Like `fold`, and adds the task's transitions to `noted`: also those of runs that are over.
 
+    A wait without an ask that is over before the next start, end or ask in `segments` may be left
+    out. However a history is cut, the others are noted, once each.
+
     An ask is one whatever its task is: it waits for a person also after the end of the run.
     """
     for segment in segments:
@@ -47,16 +50,22 @@ def fold_noting(
             ask = read_ask(segment.payload)
             if ask is not None and (ask_id := parse_uuid(ask.ask_id)) is not None:
                 noted.append(_waiting_for(task, ask_id))
-        elif _is_transition(state, run, task):
+        elif _is_transition(state, run, segment, task):
             noted.append(_transition(task))
     return task
 
 
-def _is_transition(state: str | None, run: int, task: FoldedTask) -> bool:
-    """Whether a task came to an end, or to a wait without an ask, from this state of this run."""
-    if task.forgotten or (state, run) == (task.state, task.run):
+def _is_transition(state: str | None, run: int, segment: Segment, task: FoldedTask) -> bool:
+    """Whether a task came to an end, or to a wait without an ask, from this state of this run.
+
+    A task that waited before an activity, went on in it and waits after it, waits anew.
+    """
+    if task.forgotten:
         return False
-    return task.state in ENDED or (task.state == "waiting" and not task.open_asks)
+    is_changed = (state, run) != (task.state, task.run)
+    if task.state == "waiting" and not task.open_asks:
+        return is_changed or (isinstance(segment, Activity) and segment.went_on)
+    return is_changed and task.state in ENDED
 
 
 def _waiting_for(task: FoldedTask, ask_id: UUID) -> Transition:
