@@ -28,7 +28,7 @@ class Effect(Enum):
     """What an event does to its task."""
 
     IGNORE = auto()
-    TOUCH = auto()  # `last_seq`, `last_at` and `events`, nothing else
+    TOUCH = auto()  # `last_seq`, `last_at` and `events`; of a mark its open asks, too
     BEGIN = auto()  # a new run
     BEGIN_AND_APPLY = auto()  # as if the task had begun with this event
     APPLY = auto()
@@ -166,6 +166,8 @@ def _apply_milestone(task: FoldedTask | None, task_id: str, event: Event) -> Fol
     else:
         _touch(task, event.seq, event.received_at, 1)
     if effect is Effect.TOUCH:
+        if task.forgotten and not task.ended:
+            _follow_asks(task, event)
         return task
     if event.event_type in NOTE_TYPES:
         _set_asks(task, event)
@@ -174,6 +176,14 @@ def _apply_milestone(task: FoldedTask | None, task_id: str, event: Event) -> Fol
         _report(task, report)
         _end(task, event, report)
     return task
+
+
+def _follow_asks(mark: FoldedTask, event: Event) -> None:
+    """Keep in the mark of a run which asks its end withdraws, and then that it has ended."""
+    if event.event_type in NOTE_TYPES:
+        _set_asks(mark, event)
+    else:
+        _end(mark, event, reported.read_task(event.payload))
 
 
 def _set_asks(task: FoldedTask, event: Event) -> None:
@@ -208,9 +218,10 @@ def _begin(task: FoldedTask | None, task_id: str, event: Event, report: TaskRepo
     """
     run = 1 if task is None else task.run + 1
     begun = _new_run(task_id, run, event.seq, event.received_at, event.ts)
-    if task is not None and not task.forgotten:
-        begun.title, begun.parent_id = task.title, task.parent_id
+    if task is not None:
         begun.open_asks = task.open_asks
+        if not task.forgotten:
+            begun.title, begun.parent_id = task.title, task.parent_id
     _report(begun, report)
     if (parent_id := reported.read_identifier(report.parent_id)) is not None:
         begun.parent_id = parent_id

@@ -108,6 +108,43 @@ def test_an_end_withdraws_what_was_asked_before_it_and_nothing_else(
     assert (found, task.state, task.open_asks) == (withdrawn, "succeeded", ())
 
 
+def test_the_end_of_a_forgotten_task_withdraws_what_was_asked_before_it() -> None:
+    """Asked before it was forgotten, or after; what was asked after the end stays open."""
+    task = folded(
+        None,
+        *(event(1, "task_started", "{}"), event(2, "task_waiting", '{"ask_id":"before"}')),
+        event(3, "task_waiting", '{"ask_id":"answered"}'),
+    )
+    assert task is not None
+    task.forgotten = True
+    later = '{"ask_id":"later","asked_at":"2026-11-29T10:00:08Z"}'
+    history = [
+        event(4, "task_waiting", '{"ask_id":"after"}'),
+        event(5, "task_answered", '{"ask_id":"answered"}'),
+        event(6, "task_failed", "{}"),
+        event(7, "task_waiting", '{"ask_id":"late","asked_at":"2026-11-29T10:00:05Z"}'),
+        event(8, "task_waiting", later),
+        event(9, "task_failed", "{}"),
+    ]
+    segments: list[Segment] = []
+    add_events(segments, history)
+    found: list[str] = []
+    task = fold(task, "build-1", segments, found)
+    assert task is not None
+    assert (found, task.forgotten, task.events) == (["before", "after", "late"], True, 9)
+
+
+def test_open_asks_of_a_forgotten_task_go_over_to_its_next_run() -> None:
+    task = folded(None, event(1, "task_waiting", '{"ask_id":"open"}'))
+    assert task is not None
+    task.forgotten = True
+    segments: list[Segment] = []
+    add_events(segments, [event(2, "task_started", "{}"), event(3, "task_succeeded", "{}")])
+    found: list[str] = []
+    fold(task, "build-1", segments, found)
+    assert found == ["open"]
+
+
 @given(histories, st.data())
 def test_a_history_gives_the_same_tasks_however_it_is_cut(
     history: list[Event], data: st.DataObject
