@@ -78,7 +78,7 @@ class _Data(msgspec.Struct, omit_defaults=True):
     duration_s: float | None
     ask_id: str | None = None
     question: str | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] | None = None  # of an ask; a text has none
 
 
 class _Body(msgspec.Struct):
@@ -100,7 +100,7 @@ def webhook_body(notification: Notification) -> bytes:
         duration_s=notification.duration_s,
         ask_id=notification.ask_id,
         question=notification.question,
-        options=notification.options,
+        options=None if notification.ask_id is None else notification.options,
     )
     body = _Body(notification.type, rfc3339(notification.timestamp), data)
     return msgspec.json.encode(body)

@@ -46,7 +46,10 @@ def test_a_body_has_what_the_reference_names() -> None:
     }
 
 
-def test_a_question_comes_with_its_options() -> None:
+@pytest.mark.parametrize(
+    ("options", "sent"), [(("yes", "no"), '["yes","no"]'), ((), "[]")], ids=["choice", "text"]
+)
+def test_a_question_comes_with_its_options(options: tuple[str, ...], sent: str) -> None:
     asked = Notification(
         id="msg_2",
         type="task.waiting",
@@ -55,11 +58,12 @@ def test_a_question_comes_with_its_options() -> None:
         state="waiting",
         ask_id="a",
         question="Deploy?",
-        options=("yes", "no"),
+        options=options,
     )
     data = webhook_body(asked).decode().partition('"data":')[2]
-    assert '"ask_id":"a","question":"Deploy?","options":["yes","no"]' in data
+    assert '"ask_id":"a","question":"Deploy?","options":' + sent in data
     assert '"task_id":null' in data
+    assert b"options" not in webhook_body(FAILED)
 
 
 @pytest.mark.parametrize("changed", ["body", "id", "timestamp", "secret"])
