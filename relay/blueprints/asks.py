@@ -201,7 +201,11 @@ async def read_ask(request: HTTPRequest) -> Answer:
     wait, services, ask_id = read_wait(request), request.services, _ask_id(request)
     await charge_look(request, ask_id)
     if not wait:
-        return await _answer_now(request)
+        found = await _find(request)
+        if found.state == "open" and found.task_id is not None:
+            await catch_up(request)  # an end of its task withdraws it
+            found = await _find(request)
+        return json_answer(AskView.of(found))
     user_id, waits = request.credential.user_id, services.asks.waits
     with WaitingCall(request, waits, [(user_id, ask_id)]) as call:
         await services.backplane.attend(user_id)

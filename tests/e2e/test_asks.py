@@ -124,6 +124,7 @@ async def test_an_ask_ends_on_time_by_withdrawal_and_with_its_task(
     )
     assert response.status_code == 204
     await user.posted(event_type="task_failed", task_id="t", payload={})
+    assert (await read(user, gone["ask_id"]))["state"] == "withdrawn"  # at once
     late = await answered(user, gone["ask_id"], "yes")
     check(late, 410, "ask_over")
     await statement(
@@ -145,6 +146,16 @@ async def test_an_ask_ends_on_time_by_withdrawal_and_with_its_task(
     }
     (task,) = (await user.call("GET", "/api/tasks")).json()["tasks"]
     assert (task["state"], task["ask_id"]) == ("failed", None)
+
+
+async def test_the_end_of_a_forgotten_task_withdraws_an_ask_that_came_later(relay: Relay) -> None:
+    user = await relay.user()
+    await user.posted(event_type="task_started", task_id="t", payload={})
+    assert (await user.call("DELETE", "/api/tasks?task_id=t")).json() == {"deleted": 1}
+    made = await asked(user, task_id="t")
+    await user.posted(event_type="task_failed", task_id="t", payload={})
+    assert (await user.call("GET", "/api/tasks")).json()["tasks"] == []
+    assert (await read(user, made["ask_id"]))["state"] == "withdrawn"
 
 
 async def test_a_task_waits_for_the_oldest_of_its_open_asks(relay: Relay) -> None:
