@@ -28,6 +28,8 @@ _REST_OF_LINE = rb" ([!-~]+) HTTP/([0-9]\.[0-9])(?=\r\n)"
 _REQUEST_LINE = re.compile(rb"([!#-'*+\-.^_`|~0-9A-Z]+)" + _REST_OF_LINE)
 _LINE_OF_OTHER_METHOD = re.compile(_TOKEN + _REST_OF_LINE)
 TOKEN = re.compile(_TOKEN)
+# one reader takes the first of them, another the last
+_GIVEN_ONCE = (b"host", b"authorization", b"content-type")
 _OF_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 # in place of the request line: llhttp refuses methods that it does not know
 _STAND_IN_LINE = b"POST / HTTP/1.1"
@@ -164,8 +166,9 @@ def parse_head(raw: bytes) -> Head:
         raise BadRequest("The header Content-Length has too many digits.")
     if b"host" not in head and version == b"1.1":
         raise BadRequest("The header Host is missing.")
-    if head.is_repeated(b"host"):
-        raise BadRequest("There is more than one Host header.")
+    for name in _GIVEN_ONCE:
+        if head.is_repeated(name):
+            raise BadRequest(f"There is more than one {name.decode().title()} header.")
     return head
 
 

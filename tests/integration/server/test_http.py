@@ -75,6 +75,8 @@ async def test_h2c_is_never_switched_to(server: Server, stage: Stage) -> None:
         (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (get("/", "Authorization: Bearer a", "Authorization: Bearer b"), 400),
+        (get("/", "Content-Type: application/json", "content-type: text/plain"), 400),
         (get("/", "Host: caf\xe9").replace(b"Host: relay\r\n", b""), 400),
         (get("/", "Transfer-Encoding: gzip"), 501),
         (get("/", "Content-Length: -1"), 400),
