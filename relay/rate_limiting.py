@@ -91,7 +91,7 @@ class OverLimit(RateLimited):
         if charge.cost > charge.rate.burst:
             detail = (
                 f"At most {charge.rate.burst} {charge.what} are allowed at once,"
-                f" and this request has {charge.cost}: send fewer at a time."
+                f" and this request counts as {charge.cost}: send fewer at a time."
             )
         else:
             detail = f"More than {charge.rate} {charge.what}: try again in {retry_after} s."

@@ -120,7 +120,7 @@ async def test_a_refused_batch_stores_nothing(database_url: str) -> None:
         assert (await batch(user, 8)).status_code == 200
         check(await batch(user, 3), 429, "rate_limited")
         problem = check(await batch(user, 11), 429, "rate_limited")
-        assert "send fewer at a time" in problem["detail"]
+        assert "this request counts as 11: send fewer at a time" in problem["detail"]
         assert (await batch(user, 2)).json()["last_seq"] == 10
 
 
