@@ -208,6 +208,9 @@ class Invalid(Problem):
     status, code, title = 422, "invalid", "Invalid input"
     hint = "Some fields are invalid."
 
+    def __init__(self, detail: str | None = None, *, errors: Sequence[FieldError]) -> None:
+        super().__init__(detail, errors=errors)
+
     @classmethod
     def of(cls, field: str, message: str) -> Self:
         """The problem of one field."""

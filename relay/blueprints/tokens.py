@@ -177,7 +177,7 @@ async def revoke(request: HTTPRequest) -> Answer:
 def _requested_id(request: HTTPRequest, body: TokenToRevoke) -> UUID:
     """The id of the token to revoke. Raises Invalid, NoSuchToken."""
     if body.token_id is not UNSET and body.token is not UNSET:
-        raise Invalid("Send either `token_id` or `token`, not both.")
+        raise Invalid.of("token", "is given beside token_id; send one of them")
     if body.token_id is not UNSET:
         if (token_id := parse_uuid(body.token_id)) is None:
             raise NoSuchToken()

@@ -26,13 +26,13 @@ _TOO_DEEP = FieldError("payload", f"is nested deeper than {MAX_NESTING} levels")
 def diagnose(body: bytes) -> Problem | None:
     """Return BadRequest (not JSON), Invalid (names each fault), PayloadTooLarge or None (valid)."""
     if (encoding := foreign_encoding(body)) is not None:
-        return Invalid(f"The body is {encoding}. Send UTF-8.")
+        return _unreadable(f"is {encoding}", "Send UTF-8.")
     if b"\0" in body:
-        return Invalid("The body contains a raw NUL byte.")
+        return _unreadable("contains a raw NUL byte")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        return Invalid(f"The body is not UTF-8 at byte {error.start}.")
+        return _unreadable(f"is not UTF-8 at byte {error.start}")
     try:
         errors = _find_faults(text)
     except ValueError:
@@ -46,10 +46,16 @@ def diagnose(body: bytes) -> Problem | None:
     try:
         size = len(bytes(decode(body).payload))
     except msgspec.DecodeError as error:
-        return Invalid(str(error))
+        return Invalid.of("body", str(error))
     if size > MAX_PAYLOAD_BYTES:
         return PayloadTooLarge(f"The payload has {size} bytes; {MAX_PAYLOAD_BYTES} are allowed.")
     return None
+
+
+def _unreadable(message: str, advice: str = "") -> Invalid:
+    """The problem of a body of which no field can be read."""
+    detail = f"The body {message}. {advice}".rstrip()
+    return Invalid(detail, errors=[FieldError("body", message)])
 
 
 def _find_faults(text: str) -> list[FieldError]:

@@ -57,7 +57,8 @@ async def parse_batch(
     if (rest := without_bom(body)) is not None:
         return await parse_batch(rest, received_at, batch_id)
     if (encoding := foreign_encoding(body)) is not None:
-        raise Invalid(f"Nothing was stored: the body is {encoding}. Send UTF-8.")
+        detail = f"Nothing was stored: the body is {encoding}. Send UTF-8."
+        raise Invalid(detail, errors=[FieldError("body", f"is {encoding}")])
     raise await _diagnose_lines(body, received_at)
 
 

@@ -84,4 +84,4 @@ def exceeds_payload_limits(payload: str) -> bool:
 
 
 def _diagnose(body: bytes) -> Problem:
-    return diagnose(body) or Invalid("The body is not an event.")
+    return diagnose(body) or Invalid.of("body", "is not an event")

@@ -30,7 +30,7 @@ _UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 
 def media_type(request: Request, *allowed: str) -> str:
     """The request's media type, one of these. Raises UnsupportedMediaType."""
-    if request.headers.get("Content-Encoding"):
+    if "Content-Encoding" in request.headers:
         raise UnsupportedMediaType("Send the body uncompressed, without a Content-Encoding.")
     given, charset = _media_type(request.headers.get("Content-Type", ""))
     if given not in allowed or charset not in ("utf-8", "utf8"):

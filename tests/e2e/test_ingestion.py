@@ -43,12 +43,15 @@ async def test_a_request_is_refused_by_its_first_fault(relay: Relay) -> None:
         ("another charset", envelope(), {"Content-Type": "application/json; charset=utf-16"}, 415),
         ("no type", envelope(), {"Content-Type": ""}, 415),
         ("compressed", envelope(), {"Content-Encoding": "gzip"}, 415),
+        ("an empty coding", envelope(), {"Content-Encoding": ""}, 415),
         ("not compressed, said aloud", envelope(), {"Content-Encoding": "identity"}, 415),
     ]
     for what, body, headers, status in wrong:
         answer = await send(user, body, **headers)
         assert (what, answer.status_code) == (what, status), answer.text
         assert answer.headers["Content-Type"] == "application/problem+json", what
+        named = [error["where"] for error in answer.json().get("errors", [])]
+        assert (what, bool(named)) == (what, status == 422)
     assert await stored(user) == []
 
 

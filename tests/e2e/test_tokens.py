@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from tests.support.patience import PATIENCE
+from tests.support.problems import check
 from tests.support.relay_server import Relay, bearer
 from tests.support.token_uses import DAY, EVENT, post, revoke, watch
 from tests.support.tokens import claims_of
@@ -76,6 +77,13 @@ async def test_a_token_is_what_was_asked_for_or_refused(relay: Relay) -> None:
         assert (body, answer.status_code) == (body, 422)
         assert (body, [error["where"] for error in answer.json()["errors"]]) == (body, [field])
     assert (await user.call("POST", "/api/token", content=b"{")).status_code in (400, 415)
+
+
+async def test_a_revoke_of_both_names_or_of_none_names_the_field(relay: Relay) -> None:
+    user = await relay.user()
+    for body, field in (({"token_id": "a", "token": "b"}, "token"), ({}, "token_id")):
+        problem = check(await user.call("POST", "/api/token/revoke", json=body), 422, "invalid")
+        assert (body, [error["where"] for error in problem["errors"]]) == (body, [field])
 
 
 @pytest.mark.parametrize(
