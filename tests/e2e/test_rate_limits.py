@@ -104,6 +104,27 @@ async def test_every_response_of_a_limited_route_has_the_remaining_quota(databas
             assert stream.headers["ratelimit-limit"] == "120"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/webhook/cli"),
+        ("POST", "/api/asks"),
+        ("POST", "/api/tasks/beat"),
+        ("GET", "/api/asks/x"),
+    ],
+)
+async def test_events_asks_beats_and_looks_are_counted_once_their_credential_is_accepted(
+    database_url: str, method: str, path: str
+) -> None:
+    async with limited(
+        database_url, RELAY_RATE_EVENTS_PER_ADDRESS="1/h", RELAY_RATE_WAITS="1/h"
+    ) as relay:
+        for headers in [{}, bearer("abc")] * 3:
+            answer = await relay.http.request(method, path, headers=headers, content=b"{}")
+            check(answer, 401)
+            assert "RateLimit-Limit" not in answer.headers
+
+
 async def test_limits_count_by_user_or_without_a_token_by_address(database_url: str) -> None:
     async with limited(database_url, RELAY_RATE_TOKENS="2/h") as relay:
         user, other = await relay.user(), await relay.user()
