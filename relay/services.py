@@ -1,5 +1,6 @@
 """Builds the services of a serving process, and runs their background tasks."""
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -34,6 +35,7 @@ from relay.db.migrate import Migration, load_migrations
 from relay.db.notifications import OutboxBounds
 from relay.db.outbox import Outbox
 from relay.db.pool import Database, open_database
+from relay.db.reader_turns import MAX_CALLS_OF_USER, ReaderTurns
 from relay.db.receivers import ReceiverBounds
 from relay.db.schema_lookup import SchemaLookup
 from relay.db.source import Source
@@ -68,6 +70,7 @@ class Services(msgspec.Struct, frozen=True):
     credentials: CredentialStore
     revocations: RevocationKnowledge
     limits: Limits
+    reading_calls: ReaderTurns
     places: SharedPlaces | None
     hub: Hub
     heads: HeadLookup
@@ -139,6 +142,7 @@ def build_services(
     projector = Projector(database, max_tasks=settings.tasks_per_user, outbox=outbox)
     clock = DatabaseClock()
     publisher = Publisher(database, hub, backplane, projector, clock, settings)
+    reading_calls = ReaderTurns(MAX_CALLS_OF_USER, math.inf, timeout=settings.database_timeout)
     vault = Vault(source.keys)
     return Services(
         settings=settings,
@@ -157,6 +161,7 @@ def build_services(
         ),
         revocations=revocations,
         limits=Limits(settings, shared=shared),
+        reading_calls=reading_calls,
         places=shared,
         hub=hub,
         heads=HeadLookup(database),
@@ -193,7 +198,7 @@ def build_services(
         remote_reader=RemoteEventReader(
             hub, publisher.journal, POLL_INTERVAL if source.shared else POLL_INTERVAL_ALONE
         ),
-        process_metrics=ProcessMetrics(database, publisher.journal, settings),
+        process_metrics=ProcessMetrics(database, publisher.journal, reading_calls, settings),
     )
 
 

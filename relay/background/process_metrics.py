@@ -11,6 +11,7 @@ import trio
 from relay.config.settings import Settings
 from relay.db.journal import Journal
 from relay.db.pool import Database
+from relay.db.reader_turns import ReaderTurns
 from relay.observability import metrics
 
 UPDATE_INTERVAL = 1.0  # seconds between two updates: how old another worker's gauges may be
@@ -21,11 +22,15 @@ _IS_LINUX = _PROC.exists()  # elsewhere memory and descriptors are not measured
 
 
 class ProcessMetrics:
-    """Reads the gauges of this process from its database pool, its journal and the kernel."""
+    """Reads the gauges of this process from its pool, its journal, the turns of `calls` that read,
+    and the kernel."""
 
-    def __init__(self, database: Database, journal: Journal, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, calls: ReaderTurns, settings: Settings
+    ) -> None:
         self._database = database
         self._journal = journal
+        self._calls = calls
         self._cpu = 0.0
         metrics.journal_limit.set(settings.queue_events)
         metrics.database_limit.set(settings.database_connections)
@@ -53,7 +58,7 @@ class ProcessMetrics:
     def update(self) -> None:
         """Update the gauges."""
         metrics.journal_waiting.set(self._journal.waiting_events)
-        metrics.readers_waiting.set(self._journal.turns.waiting)
+        metrics.readers_waiting.set(self._journal.turns.waiting + self._calls.waiting)
         metrics.database_in_use.set(self._database.in_use)
         metrics.database_open.set(self._database.open)
         metrics.process_max_fds.set(_max_descriptors())  # the server raises it when it starts

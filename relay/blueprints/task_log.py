@@ -20,7 +20,7 @@ from relay.web.named_tasks import checked_id
 from relay.web.needs import WATCHER
 from relay.web.openapi.describe import Parameter, Text, described
 from relay.web.places import hold_places
-from relay.web.rate_limits import READS, limited
+from relay.web.rate_limits import CLIENT_PACED_READS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
 from relay.web.task_catch_up import catch_up
@@ -53,7 +53,7 @@ _MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "ndjson": NDJSON}
     answers={200: Text("The log.", ("text/plain", NDJSON))},
     refuses=(BadRequest, NotFound, TooManyConnections, ProcessFull),
 )
-@limited(READS)
+@limited(CLIENT_PACED_READS)
 @needs(WATCHER)
 async def download_log(request: HTTPRequest) -> Answer | None:
     """Download the log of a task's run, as far as it is still stored."""

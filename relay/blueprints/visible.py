@@ -12,7 +12,7 @@ from relay.web.answers import Answer
 from relay.web.json import read_json
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import Text, described
-from relay.web.rate_limits import READS, limited
+from relay.web.rate_limits import CLIENT_PACED_READS, limited
 from relay.web.request import HTTPRequest
 from relay.web.routes import needs
 
@@ -34,7 +34,7 @@ class Visibility(msgspec.Struct, forbid_unknown_fields=True):
     body={JSON: Visibility(visible=True, for_s=30)},
     answers={204: Text("It is noted.")},
 )
-@limited(READS)
+@limited(CLIENT_PACED_READS)
 @needs(SESSION)
 async def note_visible(request: HTTPRequest) -> Answer:
     """Say that a page of the user is being looked at. A page says so again before the time is over.

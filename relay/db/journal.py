@@ -77,7 +77,8 @@ class Journal:
         self._queue = AppendQueue(queue_events, queue_bytes, timeout)
         self._free = trio.Semaphore(MAX_CONCURRENT_COMMITS)
         self._latest: _Commit | None = None
-        self.turns = ReaderTurns(readers, timeout)
+        # a user alone has all turns: no other reader waits for them
+        self.turns = ReaderTurns(of_user=readers, of_all=readers, timeout=timeout)
 
     @property
     def waiting_events(self) -> int:
@@ -250,10 +251,10 @@ class Journal:
     ) -> EventPage:
         """Read the next stored events after seq `after`: at least one if there is one.
 
-        It waits for its turn. Raises UserGone when the user no longer exists, DatabaseAway
-        within twice the timeout.
+        It waits for its turn. Raises UserGone when the user no longer exists, `NO_TURN` within
+        twice the timeout, and DatabaseAway within three times.
         """
-        async with self.turns.turn():
+        async with self.turns.turn(user_id):
             return await select_page(self._database, user_id, after, limit, max_bytes)
 
     async def read_many(self, after: Mapping[UUID, int]) -> dict[UUID, list[StoredEvent]]:

@@ -52,12 +52,12 @@ async def read_task_events(
     """Read the next events of a task after seq `after`.
 
     The page may have none and not be the last: then `scanned_to` is below the stream's end. Each of
-    its statements waits for its turn. Raises UserGone, DatabaseAway.
+    its statements waits for its turn. Raises UserGone, DatabaseAway, `NO_TURN`.
     """
     untitled = task_id.startswith(UNTITLED_PREFIX)
     stop_at, parsed = after + max_scanned, 0
     while True:
-        async with turns.turn():
+        async with turns.turn(user_id):
             found = await select_task_events(
                 database,
                 user_id,

@@ -19,6 +19,7 @@ from relay.auth.revocations import RevocationKnowledge
 from relay.auth.tokens import Kind
 from relay.db.journal import Journal
 from relay.db.pool import DATABASE_ERRORS
+from relay.db.reader_turns import NO_TURN
 from relay.db.stream_heads import HeadLookup
 from relay.errors import Problem, UserGone
 from relay.observability import metrics
@@ -36,7 +37,7 @@ from relay.realtime.transport import Transport
 CLOSE_MESSAGE_TIMEOUT_SECONDS = 0.4  # short: a revoked stream is over within one second
 MAX_AGE_JITTER = 0.2  # a share of `max_age`: streams opened together end at different times
 CLOSE_HANDSHAKE_TIMEOUT_SECONDS = 2.0  # for the client's answer to a WebSocket close
-MIN_RETRY_SECONDS = 0.1  # after a read that the database did not answer; doubled each time
+MIN_RETRY_SECONDS = 0.1  # after a read without an answer or a turn; doubled each time
 MAX_RETRY_SECONDS = 1.0
 
 _LOGGER_NAME = "relay.stream"
@@ -228,7 +229,7 @@ async def _catch_up(transport: Transport, inbox: Inbox, viewer: Viewer, journal:
         inbox.begin_read()  # from here on the inbox keeps events that the page does not have
         try:
             page = await journal.read(inbox.user_id, inbox.position)
-        except DATABASE_ERRORS:
+        except (*DATABASE_ERRORS, *NO_TURN):
             # The stream stays open. The random pause keeps many readers from retrying together.
             inbox.fall_behind()
             await trio.sleep(pause * random.uniform(0.5, 1.5))

@@ -3,6 +3,7 @@
 import structlog
 import trio
 
+from relay.db.reader_turns import UserTurnMissed
 from relay.errors import Internal, InvalidToken, Problem, RateLimited, Unauthorized
 from relay.media_types import PROBLEM
 from relay.observability import metrics
@@ -29,6 +30,9 @@ async def problem_answer(problem: Problem, request: Request) -> Answer:
         reason = getattr(problem, "reason", "missing")
         metrics.auth_failures.labels(reason).inc()
         extend_log_context(reason=reason)
+    if isinstance(problem, UserTurnMissed):
+        metrics.rate_limited.labels("reads_at_once").inc()
+        extend_log_context(limit="reads_at_once")
     if isinstance(problem, RateLimited):
         await trio.sleep(RATE_LIMITED_DELAY_SECONDS)
     body = problem.document(request.id)

@@ -7,7 +7,8 @@ URL map.
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -25,17 +26,21 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 class Limit(msgspec.Struct, frozen=True):
     """A limit's name in the metric, and the setting that holds its rate.
 
-    `per_user`: it counts calls per user, else per address.
+    `per_user`: it counts calls per user, else per address. `in_turn`: of each user only some of
+    these calls are served at a time (relay/db/reader_turns.py).
     """
 
     name: str
     setting: str
     per_user: bool = False
+    in_turn: bool = False
 
 
 SIGNUPS = Limit("signups", "rate_signups")
 TOKENS = Limit("tokens", "rate_tokens", per_user=True)
-READS = Limit("reads", "rate_reads", per_user=True)
+READS = Limit("reads", "rate_reads", per_user=True, in_turn=True)
+# they wait for their client: for as long as it takes a download, or sends a body
+CLIENT_PACED_READS = Limit("reads", "rate_reads", per_user=True)
 EXPORTS = Limit("exports", "rate_exports", per_user=True)
 PAGES = Limit("pages", "rate_pages")
 
@@ -43,10 +48,23 @@ PAGES = Limit("pages", "rate_pages")
 def limited(limit: Limit) -> Callable[[Handler], Handler]:
     """Count the route's requests against this limit."""
 
-    def declare(handler: Handler) -> Handler:
-        return _declare_limit(handler, limit, RateLimited)
+    def declare(view: Handler) -> Handler:
+        if limit.in_turn:
+            view.handler = _in_turn(view.handler)  # type: ignore[attr-defined]
+        return _declare_limit(view, limit, RateLimited)
 
     return declare
+
+
+def _in_turn(handler: Handler) -> Handler:
+    """Serve a call when it is its turn among those of its user. Raises UserTurnMissed."""
+
+    @wraps(handler)
+    async def in_turn(request: Request) -> Any:
+        async with request.services.reading_calls.turn(request.credential.user_id):
+            return await handler(request)
+
+    return cast("Handler", in_turn)
 
 
 def limited_by_handler(handler: Handler) -> Handler:

@@ -11,6 +11,7 @@ from relay.asks.asks import MAX_OPEN_ASKS
 from relay.auth.tokens import MAX_ACTIVE_TOKENS
 from relay.channels.channels import MAX_CHANNELS
 from relay.db.pool import connect
+from relay.db.reader_turns import MAX_CALLS_OF_USER
 from relay.web.sessions import MAX_SESSIONS
 from tests.support.bounds.callers import CALLERS, FREE, Caller, requests, streams, value
 from tests.support.bounds.rates import LINE, address
@@ -138,6 +139,28 @@ async def exports(relay: Relay, url: str) -> AsyncIterator[Caller]:
         await begin(holder, "LOCK TABLE audit_log IN EXCLUSIVE MODE")
         yield call
         await holder.execute("ROLLBACK")
+
+
+# -- reads
+
+
+@asynccontextmanager
+async def reads(relay: Relay, url: str) -> AsyncIterator[Caller]:
+    """Reads of a user that wait for a table, or for their turn until all others were refused."""
+    user = await relay.user()
+    refused: list[int] = []
+    async with connect(url, timeout=PATIENCE) as holder:
+        await begin(holder, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+
+        async def call(_number: int) -> httpx.Response:
+            answer = await user.call("GET", "/api/tasks")
+            if answer.is_error:
+                refused.append(answer.status_code)
+                if len(refused) == CALLERS - MAX_CALLS_OF_USER:
+                    await holder.execute("ROLLBACK")
+            return answer
+
+        yield requests(call)
 
 
 # -- bodies

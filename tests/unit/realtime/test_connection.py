@@ -11,9 +11,13 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, settings
 
+from relay.db.pages import EventPage
+from relay.db.reader_turns import UserTurnMissed
+from relay.errors import DatabaseAway, Unavailable
 from relay.events import StreamHead
 from relay.realtime.backplane import LocalBackplane
 from relay.realtime.close_codes import Close
+from relay.realtime.encoding import event_json
 from relay.realtime.hub import Hub
 from relay.realtime.inbox_states import InboxState
 from relay.realtime.resume import Start, locate
@@ -83,6 +87,27 @@ async def test_a_stream_that_ends_by_itself_ends_its_inbox(
         await run_connection(transport, inbox, viewer, position, journal)  # type: ignore[arg-type]
         assert (inbox.state, inbox.closing, transport.closed) == (InboxState.ENDED, reason, reason)
         assert hub.publish(user, a_batch(2)) is False
+
+
+async def test_a_stream_that_misses_its_turn_to_read_reads_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    user, missed = USERS[0], [UserTurnMissed(), Unavailable(), DatabaseAway()]
+    event, revocations, hub = an_event(1), known_revocations(), a_hub()
+
+    class BusyJournal(FakeJournal):
+        async def read(self, user_id: UUID, after: int) -> EventPage:
+            if missed:
+                raise missed.pop()
+            return await super().read(user_id, after)
+
+    journal, transport = BusyJournal({user: Stream([event])}), FakeTransport(quick=True)
+    viewer = Viewer(a_credential(user), 100, revocations)
+    with hub.subscribe(user, uuid4(), "here") as inbox:
+        position = locate(Start(oldest=True), StreamHead(EPOCH, 1, 1))
+        await run_connection(transport, inbox, viewer, position, journal)  # type: ignore[arg-type]
+    assert transport.closed is Close.MAX_AGE
+    assert (1, event_json(event)) in transport.seen
 
 
 @pytest.mark.parametrize("renewed", [True, False], ids=["a new epoch", "an old one's replay"])
