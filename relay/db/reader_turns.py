@@ -10,7 +10,7 @@ from uuid import UUID
 
 import trio
 
-from relay.errors import Problem, RateLimited, Unavailable
+from relay.errors import DatabaseAway, Problem, RateLimited, Unavailable
 
 # Of calls that read, each of which may hold a connection for a tenth of a second. It is as many as
 # may read events with the default of RELAY_DATABASE_CONNECTIONS.
@@ -36,6 +36,7 @@ class ReaderTurns:
         self._all = trio.CapacityLimiter(of_all)
         self._users: dict[UUID, trio.CapacityLimiter] = {}
         self._timeout = timeout
+        self._read = 0  # turns that ended with an answer of the database
         self.waiting = 0  # readers in line
 
     @asynccontextmanager
@@ -43,12 +44,14 @@ class ReaderTurns:
         """Hold a turn for the length of the block.
 
         Raises UserTurnMissed when it waited too long for the user's other readers, and Unavailable
-        when it did for those of all.
+        when it did for those of all. If no reader has read anything meanwhile, the database does
+        not answer: DatabaseAway.
         """
         own = self._users.setdefault(user_id, trio.CapacityLimiter(self._of_user))
         try:
             async with self._place(own, self._own_missed), self._place(self._all, _missed):
                 yield
+                self._read += 1
         finally:
             if not own.borrowed_tokens:  # then none waits either
                 del self._users[user_id]
@@ -69,13 +72,14 @@ class ReaderTurns:
 
     async def _wait(self, places: trio.CapacityLimiter, missed: Callable[[], Problem]) -> None:
         self.waiting += 1
+        read = self._read
         try:
             with trio.move_on_after(self._timeout) as in_line:
                 await places.acquire()
         finally:
             self.waiting -= 1
         if in_line.cancelled_caught:
-            raise missed()
+            raise DatabaseAway() if read == self._read else missed()
 
     def _own_missed(self) -> Problem:
         return UserTurnMissed(

@@ -1,6 +1,8 @@
 """Every bound at which callers are refused or wait, and what becomes of 64 of them."""
 
 from functools import partial
+from itertools import count
+from typing import Any
 
 from relay.db.reader_turns import MAX_CALLS_OF_USER, ReaderTurns
 from relay.downloads import MAX_OF_USER
@@ -30,8 +32,15 @@ FIFTH = "x" * (65_536 // FREE - 2)  # of 64 KiB, with its quotes
 ALONE = {"relay.ingest.fair_queue.ALONE_AFTER_SECONDS": 0.0}  # no other user is waited for
 
 
-def _hasty_turns(of_user: int, of_all: float, timeout: float) -> ReaderTurns:
-    return ReaderTurns(of_user, of_all, timeout / 600)
+class _HastyTurns(ReaderTurns):
+    """Turns that are soon missed, and not because the database does not answer."""
+
+    def __init__(self, of_user: int, of_all: float, timeout: float) -> None:
+        self._reads = count()
+        super().__init__(of_user, of_all, timeout / 600)
+
+    def __getattribute__(self, name: str) -> Any:
+        return next(self._reads) if name == "_read" else super().__getattribute__(name)
 
 
 def refused(bound: str) -> str:
@@ -108,7 +117,7 @@ QUEUES = [
     Row(
         bound="relay.db.reader_turns.MAX_CALLS_OF_USER",
         callers=reads,
-        patches={"relay.services.ReaderTurns": _hasty_turns},
+        patches={"relay.services.ReaderTurns": _HastyTurns},
         accepted=MAX_CALLS_OF_USER,
         metric=over("reads_at_once"),
     ),

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from relay.db.reader_turns import ReaderTurns, UserTurnMissed
-from relay.errors import Problem, Unavailable
+from relay.errors import DatabaseAway, Problem, Unavailable
 
 USER, OTHER, THIRD = uuid4(), uuid4(), uuid4()
 CROWD = 300
@@ -73,24 +73,39 @@ async def test_users_that_share_no_turns_do_not_wait_for_each_other() -> None:
             await library.end_first()
 
 
-async def test_a_missed_turn_is_the_users_own_or_the_process_s(autojump_clock: object) -> None:
-    """And neither of them is the database's absence."""
-    library, missed = Library(ReaderTurns(2, 2, 5)), dict[UUID, type[Problem]]()
+async def test_a_missed_turn_has_its_cause(autojump_clock: object) -> None:
+    """The user's other readers, those of all, or a database that answers none of them."""
+    library = Library(ReaderTurns(2, 2, 5))
+    missed: list[type[Problem]] = []
 
-    async def read_late(user_id: UUID) -> None:
+    async def read(user_id: UUID) -> None:
         try:
             await library.read(user_id)
         except Problem as problem:
-            missed[user_id] = type(problem)
+            missed.append(type(problem))
 
     async with trio.open_nursery() as nursery:
-        for user_id in (USER, USER, USER, OTHER):
-            nursery.start_soon(read_late, user_id)
-            await trio.testing.wait_all_tasks_blocked()
+
+        async def come(*user_ids: UUID) -> None:
+            for user_id in user_ids:
+                nursery.start_soon(read, user_id)
+                await trio.testing.wait_all_tasks_blocked()
+
+        await come(USER, USER, USER, USER, OTHER)
+        await trio.sleep(3)
+        await library.end_first()  # the other user's turn; the user's third is in the line of all
+        await come(THIRD)
+        await trio.sleep(3)
+        assert missed == [UserTurnMissed]
+        await library.end_first()
+        await trio.sleep(3)
+        assert missed == [UserTurnMissed, Unavailable]
+        await come(THIRD)
         await trio.sleep(6)
-        assert missed == {USER: UserTurnMissed, OTHER: Unavailable}
+        assert missed == [UserTurnMissed, Unavailable, DatabaseAway]
         while library.inside:
             await library.end_first()
+    assert library.order == [USER, USER, OTHER, USER]
     assert library.turns.waiting == 0
     assert not library.turns._users
 
