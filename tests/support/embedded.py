@@ -72,28 +72,32 @@ def nothing_left(folder: Path) -> bool:
 
 
 @asynccontextmanager
-async def relay_process(folder: Path, *prefix: str) -> AsyncIterator[tuple[trio.Process, str]]:
-    """A Relay in a process of its own and the first line it says; killed in the end."""
-    process = await trio.lowlevel.open_process(
+async def relay_process(
+    folder: Path, *prefix: str
+) -> AsyncIterator[tuple[subprocess.Popen[bytes], str]]:
+    """A Relay in a process of its own and the first line it says; killed in the end.
+
+    A prefix may have it end with the thread that starts it, so that is no thread of trio's: these
+    end after ten idle seconds.
+    """
+    with subprocess.Popen(  # noqa: ASYNC220 - as Relay starts programs
         [*prefix, sys.executable, "-c", RELAY, str(folder)],
         stdout=subprocess.PIPE,
         cwd=folder.parent,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    try:
-        with trio.fail_after(PATIENCE):
+    ) as process:
+        assert process.stdout is not None
+        try:
             line = b""
-            async for chunk in process.stdout:
-                line += chunk
-                if line.endswith(b"\n"):
-                    break
-        yield process, line.decode().strip()
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            await process.stdout.aclose()
+            async with trio.lowlevel.FdStream(os.dup(process.stdout.fileno())) as output:
+                with trio.fail_after(PATIENCE):
+                    async for chunk in output:
+                        line += chunk
+                        if line.endswith(b"\n"):
+                            break
+            yield process, line.decode().strip()
+        finally:
+            process.kill()
 
 
 @asynccontextmanager

@@ -51,10 +51,12 @@ CONSTANTS = {
     "be removed and added anew in between",
     "relay.realtime.task_backlogs.MAX_ALL_WAITING_BYTES": "past it the slowest reader's stream "
     "ends, and nobody is refused: tests/unit/realtime/test_task_backlogs.py",
+    "relay.server.responses.MAX_COPIED": "a choice of how to write: nobody is refused",
     "relay.web.answer_budget.MAX_BYTES": "past it a slow reader's connection is reset, and "
     "nobody is refused: tests/integration/web/test_answer_budget.py",
     **dict.fromkeys(
         [
+            "relay.tasks.reported.MAX_UNSEEN_LINES",
             "relay.asks.questions.MAX_DETAILS_BYTES",
             "relay.channels.push_message.MAX_BUTTONS",
             "relay.channels.push_message.MAX_BYTES",

@@ -49,7 +49,7 @@ async def test_killing_relay_ends_its_postgres(folder: Path) -> None:
         assert int(pid) in find_processes(folder / "postgres")
         await sql(dsn, "create table kept as select 'still here' as text")
         relay.send_signal(signal.SIGKILL)
-        await relay.wait()
+        relay.wait(PATIENCE)
         await eventually(lambda: not find_processes(folder / "postgres"))
     async with running_postgres(folder) as postgres:
         assert await sql(postgres.dsn, "select text from kept") == "still here"
