@@ -11,7 +11,7 @@ from relay.cli.event_tasks import ENDS, TASK_EVENTS, task_id_of
 from relay.cli.percent_text import percent_text
 from relay.client.duration_text import duration_text
 from relay.client.json_values import decode_any, finite
-from relay.client.plain_text import clean, is_visible, keep_colours
+from relay.client.plain_text import clean, is_visible, keep_colours, printed_lines
 from relay.client.stream_messages import StreamEvent
 
 Kept = TypeVar("Kept")
@@ -53,7 +53,7 @@ class EventLines:
     def _of_log(self, event: StreamEvent, task_id: str | None) -> Iterator[Text]:
         payload = _known_fields(event)
         text = payload.message if payload.message is not None else bytes(event.payload).decode()
-        lines = text.splitlines()[:MAX_LOG_LINES]
+        lines = printed_lines(text)[:MAX_LOG_LINES]
         if task_id is not None and self._with_progress:
             _remember(self._printed, task_id, {clean(line).strip() for line in lines})
         title = "" if task_id is None else self._titles.get(task_id) or clean(task_id)

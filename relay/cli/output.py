@@ -21,6 +21,7 @@ from relay.client.plain_text import (
     colours_stay_on,
     escape_json_line,
     keep_colours,
+    printed_lines,
 )
 
 
@@ -78,7 +79,7 @@ def show_printed(messages: Iterable[str]) -> None:
     keep = clean if os.environ.get("NO_COLOR") else keep_colours
     coloured = False
     try:
-        for line in chain.from_iterable(text.splitlines() for text in messages):
+        for line in chain.from_iterable(map(printed_lines, messages)):
             shown = _encodable(keep(line), sys.stdout)
             coloured = colours_stay_on(shown, coloured)
             click.echo(shown)

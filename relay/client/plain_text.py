@@ -43,6 +43,23 @@ def is_visible(text: str) -> bool:
     return any(category(rest) not in _UNSEEN for rest in CONTROL_SEQUENCES.sub("", text))
 
 
+def printed_lines(text: str) -> list[str]:
+    """The lines of what was printed, as a terminal finally shows them; at least one.
+
+    The live page has the same rule. A carriage return starts its line over, as progress bars do,
+    and the colours before it stay on. A line end at the end of the text begins no further line.
+    """
+    lines = _LINE_ENDS.split(text)
+    if len(lines) > 1 and not lines[-1]:
+        lines.pop()
+    return [_written_over(line) if "\r" in line else line for line in lines]
+
+
+def _written_over(line: str) -> str:
+    before, _, shown = line.rstrip("\r").rpartition("\r")
+    return "".join(_COLOURS.findall(before)) + shown
+
+
 def keep_colours(line: str) -> str:
     """The line with its colours, and without other control sequences."""
     return "".join(

@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from relay.cli import output
 from relay.cli.table import table
-from relay.client.plain_text import clean, escape_json, escape_json_line, keep_colours
+from relay.client.plain_text import (
+    clean,
+    escape_json,
+    escape_json_line,
+    keep_colours,
+    printed_lines,
+)
 
 CLI = Path(__file__).parents[3] / "relay" / "cli"
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -68,6 +74,26 @@ def test_sequences_of_terminals_are_left_out(name: str, text: str, shown: str) -
 )
 def test_no_control_character_is_left_of_any_text(text: str) -> None:
     assert not [character for character in clean(text) if is_control(character)]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one", ["one"]),
+        ("one\ntwo\r\nthree\u2028four\u2029five", ["one", "two", "three", "four", "five"]),
+        ("one\n", ["one"]),
+        ("one\n\n", ["one", ""]),
+        ("\none", ["", "one"]),
+        ("", [""]),
+        ("\n", [""]),
+        (" 10 %\r 50 %\r100 %\r", ["100 %"]),
+        ("10%\r20%\r\r\ndone", ["20%", "done"]),
+        ("\x1b[31m10%\x1b[2K\r20%", ["\x1b[31m20%"]),
+        ("a\x0bb\x0cc\x1cd\x1ee\x85f", ["a\x0bb\x0cc\x1cd\x1ee\x85f"]),
+    ],
+)
+def test_what_was_printed_has_the_lines_that_the_page_shows(text: str, lines: list[str]) -> None:
+    assert printed_lines(text) == lines
 
 
 @given(st.recursive(st.text() | st.integers() | st.none(), st.lists))
@@ -157,6 +183,14 @@ def test_colours_of_a_log_end_with_it(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     output.show_printed(messages)
     assert capsys.readouterr().out.endswith(end)
+
+
+def test_a_log_in_a_terminal_has_the_lines_that_the_page_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.show_printed(["10%\r20%\rdone", "", "a\x0cb\n\n"])
+    assert capsys.readouterr().out == "done\n\nab\n\n"
 
 
 @pytest.mark.parametrize("error", [click.ClickException, click.UsageError, click.BadParameter])

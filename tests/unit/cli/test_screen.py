@@ -213,3 +213,19 @@ def test_a_log_without_a_message_is_shown_as_the_json_it_is() -> None:
     with seen.capture() as lines:
         TailScreen(seen).show([event_of("log", datetime.now(UTC), ok=True, where=None, name="Zoë")])
     assert '{"ok":true,"where":null,"name":"Zoë"}' in lines.get()
+
+
+def printed(*events: StreamEvent) -> list[str]:
+    """What a pipe gets of these events, without their times."""
+    seen = Console(width=100, file=io.StringIO())
+    with seen.capture() as lines:
+        TailScreen(seen).show(events)
+    return [line.split(" ", 1)[1] for line in lines.get().split("\n")[:-1]]
+
+
+def log_of(message: str) -> StreamEvent:
+    return event_of("log", datetime.now(UTC), None, message=message)
+
+
+def test_the_lines_of_a_log_are_those_that_the_page_shows() -> None:
+    assert printed(log_of("10%\r20%\rdone"), log_of("a\x0cb\u2028c\n")) == ["done", "ab", "c"]
