@@ -17,7 +17,7 @@ from relay.client.stream_messages import StreamEvent
 Kept = TypeVar("Kept")
 
 MAX_TITLES = 2_000  # of tasks; more than a stream begins with. Beyond, the oldest is dropped
-MAX_LOG_LINES = 200  # shown of one log event
+MAX_COMPARED = 200  # lines at the end of a log, with which a progress is compared
 
 _LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yellow", "debug": "dim"}
 _ENDS = dict(zip(ENDS, (("✓", "green"), ("✗", "red")), strict=True))
@@ -53,13 +53,15 @@ class EventLines:
     def _of_log(self, event: StreamEvent, task_id: str | None) -> Iterator[Text]:
         payload = _known_fields(event)
         text = payload.message if payload.message is not None else bytes(event.payload).decode()
-        lines = printed_lines(text)[:MAX_LOG_LINES]
+        lines = printed_lines(text)
         if task_id is not None and self._with_progress:
-            _remember(self._printed, task_id, {clean(line).strip() for line in lines})
+            last = {clean(line).strip() for line in lines[-MAX_COMPARED:]}
+            _remember(self._printed, task_id, last)
         title = "" if task_id is None else self._titles.get(task_id) or clean(task_id)
+        name = (f"{title}  " if title else "", "cyan")
+        clock, style = _clock(event), _LEVELS.get(payload.level, "")
         for line in lines:
-            name = (f"{title}  " if title else "", "cyan")
-            yield Text.assemble(_clock(event), name, coloured(line, _LEVELS.get(payload.level, "")))
+            yield Text.assemble(clock, name, coloured(line, style))
 
     def _of_task(self, event: StreamEvent, task_id: str) -> Iterator[Text]:
         kind, payload = event.event_type, _known_fields(event)

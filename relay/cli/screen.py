@@ -1,6 +1,7 @@
 """Shows a stream in a terminal: its log, and below it the running tasks with progress bars."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -18,6 +19,7 @@ from relay.client.task_board import TaskChange
 from relay.client.task_info import TaskInfo
 
 MAX_ROWS = 8  # running tasks that are shown; the others are counted
+LINES_AT_ONCE = 1_000  # of the log; one event may have 32 000, and each takes 3 KiB until printed
 
 # From how many columns on a terminal shows the parts of a task's row. The title is always there.
 MESSAGE_FROM, BAR_FROM, DURATION_FROM = 80, 60, 40
@@ -50,10 +52,10 @@ class TailScreen(LiveScreen):
         self._tasks = sorted(under_way, key=lambda task: task.last_seq)
 
     def show(self, events: Sequence[StreamEvent]) -> None:
-        """Print events that arrived together, with a single refresh."""
-        lines = [line for event in events for line in self._lines.of(event)]
-        if lines:
-            self._console.print(Text("\n").join(lines), soft_wrap=True)
+        """Print events that arrived together, with a refresh for every `LINES_AT_ONCE` lines."""
+        lines = (line for event in events for line in self._lines.of(event))
+        while some := list(islice(lines, LINES_AT_ONCE)):
+            self._console.print(Text("\n").join(some), soft_wrap=True)
 
     def _render(self) -> Group:
         width, tasks = self._console.width, self._tasks

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from relay.cli.live_tasks import LiveTable
-from relay.cli.screen import TailScreen
+from relay.cli.screen import LINES_AT_ONCE, TailScreen
 from relay.client.credentials import Credentials
 from relay.client.stream_messages import StreamEvent
 from relay.client.task_board import TaskBoard, TaskChange
@@ -229,3 +229,34 @@ def log_of(message: str) -> StreamEvent:
 
 def test_the_lines_of_a_log_are_those_that_the_page_shows() -> None:
     assert printed(log_of("10%\r20%\rdone"), log_of("a\x0cb\u2028c\n")) == ["done", "ab", "c"]
+
+
+class Written(io.StringIO):
+    """A file that notes how many lines each write has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def write(self, text: str) -> int:
+        self.sizes.append(text.count("\n"))
+        return super().write(text)
+
+
+def test_all_lines_of_a_log_are_shown_and_few_are_held_at_a_time() -> None:
+    lines = [str(number) for number in range(2_500)]
+    written = Written()
+    TailScreen(Console(width=100, file=written)).show([log_of("\n".join(lines))])
+    shown = [line.split(" ", 1)[1] for line in written.getvalue().splitlines()]
+    assert shown == lines
+    assert max(written.sizes) == LINES_AT_ONCE
+
+
+def test_a_progress_is_compared_with_the_end_of_a_long_log() -> None:
+    now = datetime.now(UTC)
+    log = "\n".join(f"[ {number}%] Compiling" for number in range(1_000))
+    shown = printed(
+        event_of("log", now, message=log),
+        event_of("task_progress", now, progress=0.5, message="[ 999%] Compiling"),
+    )
+    assert shown[-1] == "t  [ 999%] Compiling"
