@@ -10,16 +10,21 @@ from rich.text import Text
 from relay.cli.event_tasks import ENDS, TASK_EVENTS, task_id_of
 from relay.cli.percent_text import percent_text
 from relay.client.duration_text import duration_text
-from relay.client.json_values import decode_any, finite
+from relay.client.json_values import decode_any
 from relay.client.plain_text import clean, is_visible, keep_colours, printed_lines
 from relay.client.stream_messages import StreamEvent
+from relay.tasks.reported import read_duration, read_integer, read_progress, read_title
 
 Kept = TypeVar("Kept")
 
 MAX_TITLES = 2_000  # of tasks; more than a stream begins with. Beyond, the oldest is dropped
 MAX_COMPARED = 200  # lines at the end of a log, with which a progress is compared
 
-_LEVELS = {"error": "red", "critical": "red", "warning": "yellow", "warn": "yellow", "debug": "dim"}
+_LEVELS = {  # those of the live page
+    **dict.fromkeys(("error", "err", "fatal", "critical"), "red"),
+    **dict.fromkeys(("warning", "warn"), "yellow"),
+    **dict.fromkeys(("debug", "trace"), "dim"),
+}
 _ENDS = dict(zip(ENDS, (("✓", "green"), ("✗", "red")), strict=True))
 
 
@@ -77,7 +82,7 @@ class EventLines:
             yield Text.assemble(_clock(event), (f"▶ {title}", "bold"))
         elif self._with_progress:
             message = clean(payload.message or "")
-            done = "" if payload.progress is None else percent_text(_share(payload.progress))
+            done = "" if payload.progress is None else percent_text(payload.progress)
             share = f"{done:>4}  " if done else ""
             words, printed = f"{share}{message}".strip(), self._printed.get(task_id, set())
             if message.strip() not in printed and words not in printed:
@@ -103,7 +108,7 @@ def coloured(line: str, style: str) -> Text:
 
 
 class KnownFields(msgspec.Struct):
-    """The fields of a payload that are shown, as far as they have the right types."""
+    """The fields of a payload that are shown, as far as they have values that count for a task."""
 
     title: str | None = None
     message: str | None = None
@@ -117,19 +122,15 @@ def _known_fields(event: StreamEvent) -> KnownFields:
     payload = decode_any(bytes(event.payload))
     if not isinstance(payload, dict):
         return KnownFields()
-    title, message, code = (payload.get(key) for key in ("title", "message", "exit_code"))
+    message = payload.get("message")
     return KnownFields(
-        title if isinstance(title, str) else None,
+        read_title(payload.get("title")),
         message if isinstance(message, str) else None,
         str(payload.get("level", "")).lower(),
-        finite(payload.get("progress")),
-        finite(payload.get("duration_s")),
-        code if isinstance(code, int) and finite(code) is not None else None,
+        read_progress(payload.get("progress")),
+        read_duration(payload.get("duration_s")),
+        read_integer(payload.get("exit_code")),
     )
-
-
-def _share(progress: float) -> float:
-    return min(1.0, max(0.0, progress))
 
 
 def _clock(event: StreamEvent) -> tuple[str, str]:

@@ -5,7 +5,6 @@ more than 4 300 digits and numbers beyond a double are errors for them.
 """
 
 import json
-import math
 from typing import Any
 
 import msgspec
@@ -22,17 +21,6 @@ def decode_any(text: bytes) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return json.loads(text, parse_int=_integer)
-
-
-def finite(value: Any) -> float | None:
-    """The number as a double; None if it is not a number, or none that a double holds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of more than 308 digits
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _integer(digits: str) -> int | float:

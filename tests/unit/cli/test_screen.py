@@ -4,6 +4,7 @@ import io
 import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -260,3 +261,38 @@ def test_a_progress_is_compared_with_the_end_of_a_long_log() -> None:
         event_of("task_progress", now, progress=0.5, message="[ 999%] Compiling"),
     )
     assert shown[-1] == "t  [ 999%] Compiling"
+
+
+def test_a_blank_line_of_a_log_is_a_line() -> None:
+    assert printed(log_of("one"), log_of(""), log_of("two\n\n")) == ["one", "", "two", ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "shown"),
+    [
+        ("task_progress", {"progress": 50, "message": "half"}, "t  half"),
+        ("task_progress", {"progress": -3, "message": "none"}, "t  none"),
+        ("task_progress", {"progress": True, "message": "yes"}, "t  yes"),
+        ("task_progress", {"progress": -0.0}, "t    0%"),
+        ("task_progress", {"progress": 1}, "t  100%"),
+        ("task_succeeded", {"duration_s": -5}, "✓ t"),
+        ("task_succeeded", {"duration_s": -0.0}, "✓ t  0.0 s"),
+        ("task_failed", {"exit_code": 3.0}, "✗ t  exit code 3"),
+        ("task_failed", {"exit_code": 2**60, "duration_s": "5"}, "✗ t"),
+    ],
+)
+def test_a_field_is_shown_as_far_as_it_counts_for_the_task(
+    kind: str, payload: dict[str, Any], shown: str
+) -> None:
+    assert printed(event_of(kind, datetime.now(UTC), **payload)) == [shown]
+
+
+@pytest.mark.parametrize(
+    ("level", "colour"),
+    [("fatal", "31"), ("ERR", "31"), ("critical", "31"), ("warn", "33"), ("trace", "2")],
+)
+def test_a_level_has_the_colour_that_it_has_on_the_page(level: str, colour: str) -> None:
+    seen = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
+    with seen.capture() as lines:
+        TailScreen(seen).show([event_of("log", datetime.now(UTC), None, message="m", level=level)])
+    assert f"\x1b[{colour}mm" in lines.get()
