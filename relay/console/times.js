@@ -9,8 +9,9 @@ const LONGEST_SECONDS = 100 * 365 * 86_400; // a longer time is a wrong clock or
 export function duration(seconds, whole) {
   if (seconds < 0.05 && !whole) return '< 0.1 s';
   if (seconds > LONGEST_SECONDS) return 'over 100 years';
-  if (seconds < 10 && !whole) return `${seconds.toFixed(1)} s`;
-  const all = Math.floor(seconds);
+  const shown = whole ? seconds : Math.round(seconds * 10) / 10;
+  if (shown < 10 && !whole) return `${shown.toFixed(1)} s`;
+  const all = Math.floor(shown);
   if (all < 60) return `${all} s`;
   const two = (/** @type {number} */ value) => String(value).padStart(2, '0');
   const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];

@@ -94,8 +94,8 @@ def test_a_moment_says_what_is_needed(moment: datetime, text: str) -> None:
 
 
 def test_durations_and_counts() -> None:
-    durations = [duration_text(seconds) for seconds in (2.51, 62.5, 3_725)]
-    assert durations == ["2.5 s", "1:02", "1:02:05"]
+    durations = [duration_text(seconds) for seconds in (2.51, 59.94, 59.97, 62.5, 3_725)]
+    assert durations == ["2.5 s", "59.9 s", "1:00", "1:02", "1:02:05"]
     counts = {"failed": 2, "later": 1, "running": 3, "lost": 0, "succeeded": 1_000}
     assert counts_text(counts) == "3 running, 1000 succeeded, 2 failed, 1 later"
 
