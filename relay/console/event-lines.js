@@ -17,7 +17,7 @@ export function eventLines({ event_type: type, payload }) {
   if (type === 'log') {
     const level = field(payload, 'level');
     const tone = typeof level === 'string' ? toneOf(level) : field(payload, 'stream') === 'stderr' ? 'stderr' : '';
-    return { kind: 'output', tone, lines: splitLines(message || (typeof payload === 'string' ? payload : jsonText(payload))) };
+    return { kind: 'output', tone, lines: splitLines(message || withoutMessage(payload)) };
   }
   if (type === 'task_progress') {
     return { kind: 'progress', tone: 'progress', lines: splitLines([share(payload), message].filter(Boolean).join('  ') || 'progress') };
@@ -28,6 +28,12 @@ export function eventLines({ event_type: type, payload }) {
   const milestone = type === 'task_failed' && field(payload, 'canceled') === true ? CANCELED : MILESTONES.get(type) ?? type;
   const facts = [milestone, code && `exit ${code}`, message].filter(Boolean).join('  ');
   return { kind: 'milestone', tone: milestone, lines: splitLines(facts) };
+}
+
+/** The text of a log whose message is empty, which is a blank line, or absent. @param {unknown} payload */
+function withoutMessage(payload) {
+  if (typeof payload === 'string') return payload;
+  return field(payload, 'message') === '' ? '' : jsonText(payload);
 }
 
 /** A field as text: a string as it is, anything else as JSON, '' without a value. @param {unknown} payload @param {string} name */

@@ -30,7 +30,9 @@ const LOGS = [
   ['{"message":7}', '7'],
   ['{"message":{"a":[1e309]}}', '{"a":["≈ Infinity"]}'],
   ['{"message":null}', '{"message":null}'],
-  ['{"message":"","x":1}', '{"message":"","x":1}'],
+  ['{"message":"","stream":"stdout"}', ''],
+  ['{"message":"\\n"}', ''],
+  ['{"message":"a\\n\\n"}', 'a\n'],
   ['{"message":"one","message":"two"}', 'two'],
   ['{"__proto__":{"message":"never"}}', '{"__proto__":{"message":"never"}}'],
   ['{"toString":1,"constructor":null,"hasOwnProperty":"x","toJSON":2}', '{"toString":1,"constructor":null,"hasOwnProperty":"x","toJSON":2}'],
@@ -67,8 +69,12 @@ test('a title of any shape is one line of text, or the id', () => {
 });
 
 test('a duration is shown, however odd', () => {
-  assert.deepEqual([1e300, -0, 0.04, 0.05, 9.9, 59, 3600].map((seconds) => duration(seconds, false)),
-    ['over 100 years', '< 0.1 s', '< 0.1 s', '0.1 s', '9.9 s', '59 s', '1:00:00']);
+  assert.deepEqual([1e300, -0, 0.04, 0.05, 9.9, 9.97, 59, 59.97, 3600].map((seconds) => duration(seconds, false)),
+    ['over 100 years', '< 0.1 s', '< 0.1 s', '0.1 s', '9.9 s', '10 s', '59 s', '1:00', '1:00:00']);
+});
+
+test('whole seconds that count on are not rounded up', () => {
+  assert.deepEqual([9.97, 59.97].map((seconds) => duration(seconds, true)), ['9 s', '59 s']);
 });
 
 test('every event of the table goes into the log, and the next one too', () => {
