@@ -17,7 +17,8 @@ from relay.cli.exit_codes import ASK_EXPIRED, ASK_FAILED, ASK_WITHDRAWN, Failed
 from relay.cli.numbers import FiniteNumber
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
-from relay.client.asking import MAX_DETAILS_BYTES, Asking
+from relay.cli.standard_input import open_stdin
+from relay.client.asking import MAX_DETAILS_BYTES, Asking, AskOutcome
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal is closed
 
@@ -71,16 +72,25 @@ def command(
       name=$(relay ask "Which branch?" --timeout 15m)
       relay ask "Apply?" --options apply,stop --details - < plan.json
     """
-    choices = _read_options(options)
-    shown = _read_details(details)
-    found = credentials(url, token)
-    for number in END_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, _exit_on_signal)
-    with _failures(), report_refusals(), Asking(found, patience=wait) as asking:
-        asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
-        note(f"Waiting for an answer at {found.url}")
-        outcome = asking.wait()
+    with _failures():
+        choices = _read_options(options)
+        shown = _read_details(details)
+        found = credentials(url, token)
+        for number in END_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+                signal.signal(number, _exit_on_signal)
+        with report_refusals(), Asking(found, patience=wait) as asking:
+            asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
+            note(f"Waiting for an answer at {found.url}")
+            outcome = asking.wait()
+        _show_outcome(outcome, as_json=as_json)
+    if outcome.state != "answered":
+        sys.exit(ASK_EXPIRED if outcome.state == "expired" else ASK_WITHDRAWN)
+    sys.exit(0 if not choices or outcome.answer == choices[0] else 1)
+
+
+def _show_outcome(outcome: AskOutcome, *, as_json: bool) -> None:
+    """Print the answer, or say that there is none. Raises Failed, BrokenPipeError."""
     if as_json:
         show_json({"state": outcome.state, "answer": outcome.answer})
     elif outcome.answer is not None:
@@ -91,9 +101,6 @@ def command(
             if outcome.state == "expired"
             else "The ask was withdrawn."
         )
-    if outcome.state != "answered":
-        sys.exit(ASK_EXPIRED if outcome.state == "expired" else ASK_WITHDRAWN)
-    sys.exit(0 if not choices or outcome.answer == choices[0] else 1)
 
 
 @contextmanager
@@ -105,6 +112,8 @@ def _failures() -> Iterator[None]:
         if error.exit_code == 1:
             raise Failed(error.message, ASK_FAILED) from error
         raise
+    except BrokenPipeError as error:
+        raise Failed("stdout has no reader", ASK_FAILED) from error
     except Exception as error:
         why = (
             f"the ask failed: {type(error).__name__}. This is a defect of Relay; please report it."
@@ -138,10 +147,10 @@ def _read_options(text: str | None) -> list[str]:
 
 
 def _read_details(text: str | None) -> Any:
-    """The JSON as it was given. Raises UsageError."""
+    """The JSON as it was given. Raises UsageError, Failed if there is no stdin to read."""
     if text is None:
         return None
-    given = sys.stdin.buffer.read(MAX_DETAILS_BYTES + 1) if text == "-" else os.fsencode(text)
+    given = _read_stdin() if text == "-" else os.fsencode(text)
     if len(given) > MAX_DETAILS_BYTES:
         raise click.UsageError(f"--details is larger than {MAX_DETAILS_BYTES} bytes")
     try:
@@ -149,3 +158,8 @@ def _read_details(text: str | None) -> Any:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise click.UsageError("--details is not JSON") from None
     return msgspec.Raw(given)
+
+
+def _read_stdin() -> bytes:
+    with open_stdin() as stdin:
+        return stdin.read(MAX_DETAILS_BYTES + 1)

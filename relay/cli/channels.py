@@ -28,7 +28,8 @@ from relay.cli.channel_cells import (
 from relay.cli.durations import Duration
 from relay.cli.exit_codes import NOT_ENDED
 from relay.cli.options import relay_options
-from relay.cli.output import ask_for, note, show, show_json
+from relay.cli.output import ask_for, is_terminal, note, show, show_json
+from relay.cli.standard_input import read_line
 from relay.cli.table import table
 from relay.cli.word_list import WordList
 from relay.client.api_client import ApiClient
@@ -36,6 +37,7 @@ from relay.client.api_client import ApiClient
 KINDS = ("webhook", "ntfy", "slack", "discord", "email")  # a browser adds itself on its page
 EVENTS = ("failed", "lost", "waiting", "succeeded", "canceled")
 LOOK_SECONDS = 0.5  # between two looks whether a test has arrived
+MAX_ADDRESS_BYTES = 8_192  # far more than Relay takes
 MIN_PREFIX = 4  # characters of an id that may stand for it
 
 
@@ -132,7 +134,7 @@ def add(
         wanted |= {} if value is None else {option: value}
     if code is not None and kind != "email":
         raise click.UsageError("--code is for email")
-    address = sys.stdin.readline().strip() if address == "-" else address
+    address = read_line(MAX_ADDRESS_BYTES) if address == "-" else address
     wanted |= {"address": address} if kind == "email" else {"url": address}
     with open_api(url, token) as (relay, _):
         if kind == "email":
@@ -152,7 +154,7 @@ def _mailed_code(relay: ApiClient, address: str) -> str:
     """The code that Relay mails to the address, as a person enters it."""
     sent = request(relay, CodeSent, "POST", "/api/email-code", {"address": address})
     note(f"A code was sent to {sent.address}. It is valid for {sent.expires_in // 60} minutes.")
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise click.ClickException("run this command again with --code")
     return ask_for("Code")
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import segno
 
 from relay.cli.api_answers import CreatedLink, request
-from relay.cli.output import note, show
+from relay.cli.output import is_terminal, note, show
 from relay.client.api_client import ApiClient
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -18,7 +18,7 @@ def show_link(relay: ApiClient) -> None:
     created = request(relay, CreatedLink, "POST", "/api/session/link")
     show(created.link)
     is_local = urlsplit(created.link).hostname in LOOPBACK
-    if sys.stdout.isatty() and not is_local:
+    if is_terminal(sys.stdout) and not is_local:
         show()
         segno.make(created.link, micro=False).terminal(compact=_has(HALF_BLOCKS), border=2)
     minutes = round(created.expires_in / 60)

@@ -18,7 +18,8 @@ from relay.cli.identity import (
     note_other_publisher,
 )
 from relay.cli.link import show_link
-from relay.cli.output import confirm, note, show
+from relay.cli.output import confirm, is_terminal, note, show
+from relay.cli.standard_input import open_stdin
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
     RelayTokens,
@@ -90,7 +91,7 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
     user_id = identity_of(tokens.session_token or tokens.hook_token or "").user_id
     note_other_identity(url, user_id)
     note_other_publisher(url, user_id)
-    if tokens.session_token is not None and sys.stdout.isatty():
+    if tokens.session_token is not None and is_terminal(sys.stdout):
         show()
         show("To watch in a browser or on your phone:")
         show()
@@ -100,7 +101,8 @@ def command(address: str | None, link: bool, with_token: bool, replace: bool) ->
 
 def _read_stdin() -> str:
     """The first line of stdin, a token or a link. Raises Failed if it is not UTF-8."""
-    written = sys.stdin.buffer.readline(MAX_TOKEN_LINE_BYTES)
+    with open_stdin() as stdin:
+        written = stdin.readline(MAX_TOKEN_LINE_BYTES)
     if (encoding := other_encoding(written)) is not None:
         raise Failed(f"the text on stdin is {encoding}", NOT_AUTHORISED)
     return without_bom(written).decode("utf-8", "replace").strip()
@@ -148,7 +150,7 @@ def _open_link(url: str, code: str, tokens: RelayTokens, *, replace: bool) -> st
         created = _redeem(url, tokens.session_token, code, replace)
     except ApiError as error:
         if error.code in ALREADY_SIGNED_IN:
-            if not sys.stdin.isatty():
+            if not is_terminal(sys.stdin):
                 raise Failed(f"{error} To open it, add --replace.", NOT_AUTHORISED) from error
             confirm(f"{error} Continue?")
             created = _redeem(url, tokens.session_token, code, True)

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from relay.cli.exit_codes import Failed
 from relay.client.plain_text import (
     NO_COLOUR,
     clean,
@@ -32,6 +33,32 @@ def escape_unencodable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal. None is one that was closed when Python started."""
+    return stream is not None and stream.isatty()
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Write to stdout. Raises Failed if it takes nothing, BrokenPipeError if it has no reader."""
+    try:
+        yield
+    except OSError as error:
+        _discard_the_rest()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failed(f"stdout cannot be written: {error.strerror}.") from error
+
+
+def _discard_the_rest() -> None:
+    """Lead stdout nowhere: Python writes what is left in its buffer, and would fail once more."""
+    with suppress(OSError):  # of a stream without a descriptor
+        stdout, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stdout)
+        os.close(nowhere)
+
+
+@to_stdout()
 def show(line: str = "", *, bold: str = "") -> None:
     """Print a line on stdout. In a terminal, the part `bold` of it is bold."""
     text = _encodable(clean(line), sys.stdout)
@@ -49,28 +76,35 @@ def note(line: str) -> None:
         click.echo(_encodable(clean(line), sys.stderr), err=True)
 
 
+@to_stdout()
 def show_json(value: Any) -> None:
     """Print a value as a line of JSON. A terminal gets its control characters escaped."""
     encoded = msgspec.json.encode(value)
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         encoded = escape_json_line(encoded)
     click.echo(encoded)
 
 
+@to_stdout()
 def show_json_lines(lines: Iterable[bytes]) -> None:
     """Write lines of JSON at once, byte for byte. On a terminal, control characters are escaped."""
+    if sys.stdout is None:
+        return
     if sys.stdout.isatty():
         lines = map(escape_json_line, lines)
     sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
     sys.stdout.buffer.flush()
 
 
+@to_stdout()
 def show_printed(messages: Iterable[str]) -> None:
     """Write the messages of a log as they were printed, each with a line end.
 
     A terminal gets their colours, unless NO_COLOR is set, and no other control sequences. Colours
     that are on after the last one are turned off: what comes next is not theirs.
     """
+    if sys.stdout is None:
+        return
     if not sys.stdout.isatty():
         ended = (text if text.endswith("\n") else f"{text}\n" for text in messages)
         sys.stdout.buffer.write("".join(ended).encode(errors="replace"))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from relay.cli.event_lines import EventLines
 from relay.cli.live_screen import LiveScreen
+from relay.cli.output import to_stdout
 from relay.cli.percent_text import percent_text
 from relay.cli.server_clock import ServerClock
 from relay.client.duration_text import duration_text
@@ -55,7 +56,8 @@ class TailScreen(LiveScreen):
         """Print events that arrived together, with a refresh for every `LINES_AT_ONCE` lines."""
         lines = (line for event in events for line in self._lines.of(event))
         while some := list(islice(lines, LINES_AT_ONCE)):
-            self._console.print(Text("\n").join(some), soft_wrap=True)
+            with to_stdout():
+                self._console.print(Text("\n").join(some), soft_wrap=True)
 
     def _render(self) -> Group:
         width, tasks = self._console.width, self._tasks

@@ -1,6 +1,5 @@
 """`relay send`: publishes events from a script and prints the receipts."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from relay.cli.near_words import did_you_mean
 from relay.cli.numbers import ExitCode, FiniteNumber, ProgressNumber
 from relay.cli.options import credentials, relay_options
 from relay.cli.output import note, show, show_json
+from relay.cli.standard_input import open_stdin
 from relay.cli.stdin_events import read_events
 from relay.client.posting import EventPoster
 from relay.client.text_encoding import BOM_CHARACTER
@@ -96,7 +96,7 @@ def command(
             if value is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} cannot be used with -: put it into the events.")
-        batches: Iterator[Mapping[int, Event]] = read_events(sys.stdin.fileno())
+        batches: Iterator[Mapping[int, Event]] = _events_of_stdin()
     else:
         keys["duration_s"] = keys.pop("duration")
         batches = iter([{0: _event(what, given, payload, keys)}])
@@ -104,9 +104,14 @@ def command(
         _publish(Delivery(posting, wait, paced=what == "-"), batches, as_json)
 
 
+def _events_of_stdin() -> Iterator[Mapping[int, Event]]:
+    with open_stdin() as stdin:
+        yield from read_events(stdin.fileno())
+
+
 def _publish(deliver: Delivery, batches: Iterator[Mapping[int, Event]], as_json: bool) -> None:
     """Send the batches. A failure names the line of stdin from which to go on. Raises Failed."""
-    stored = 0  # all lines up to this one are
+    stored: int | None = None  # all lines up to this one are; 0 is an event of the options
     try:
         for events in batches:
             for last, receipt in deliver.send(events):
@@ -120,9 +125,11 @@ def _publish(deliver: Delivery, batches: Iterator[Mapping[int, Event]], as_json:
         raise
 
 
-def _resume(stored: int) -> str:
-    if not stored:
+def _resume(stored: int | None) -> str:
+    if stored is None:
         return ""
+    if stored == 0:
+        return " The event is stored."
     return f" Lines 1 to {stored} are stored. To go on: `tail -n +{stored + 1} FILE | relay send -`"
 
 

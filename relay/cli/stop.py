@@ -10,7 +10,7 @@ from relay.cli.durations import Duration
 from relay.cli.exit_codes import WRONG_USAGE, Failed
 from relay.cli.named_task import find_task
 from relay.cli.options import relay_options
-from relay.cli.output import confirm, note, show
+from relay.cli.output import confirm, is_terminal, note, show
 from relay.cli.run_end import end_of, named, read_present, wait_for_end
 from relay.client.api_client import ApiClient, ApiError
 from relay.client.task_info import TaskInfo
@@ -69,7 +69,7 @@ def _make_sure(task: TaskInfo, *, is_sure: bool) -> None:
         )
     if is_sure:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise Failed("stdin is no terminal to ask on: add --yes", WRONG_USAGE)
     confirm(f"Stop {named(task)}, which is {task.state}?")
 

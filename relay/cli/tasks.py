@@ -167,7 +167,7 @@ def _print_table(pages: Sequence[TaskPage]) -> None:
     if not tasks:
         return
     now = server_now(tasks[0].last_at)
-    if sys.stdout.isatty():
+    if output.is_terminal(sys.stdout):
         from relay.cli.live_screen import new_console
         from relay.cli.task_table import task_rows
 
@@ -186,7 +186,7 @@ def watch_tasks(credentials: Credentials, wanted: TaskFilter, limit: int, *, as_
     from relay.cli.live_tasks import LiveTable, TaskLines
 
     stream, board = StreamReader(credentials, {}, with_tasks=True), TaskBoard()
-    if as_json or not sys.stdout.isatty():
+    if as_json or not output.is_terminal(sys.stdout):
         lines = TaskLines(wanted, as_json=as_json)
         for received in follow(stream):
             lines.show(board.apply(received))

@@ -8,6 +8,7 @@ import click
 from relay.cli.api_answers import CreatedToken, Done, Me, read_answer, request
 from relay.cli.api_calls import open_api
 from relay.cli.durations import Duration
+from relay.cli.exit_codes import Failed
 from relay.cli.identity import permission
 from relay.cli.options import relay_options
 from relay.cli.output import note, show, show_json
@@ -65,10 +66,13 @@ def create(
     with open_api(url, token) as (relay, found):
         answer = relay.call("POST", "/api/token", wanted)
         created = read_answer(relay, answer, CreatedToken)
+    try:
+        show_json(answer) if as_json else show(created.token)
+    except Failed as error:  # this was the only time that it is shown
+        why = f"{error.message} To revoke the token: relay token revoke {created.token_id}"
+        raise Failed(why) from error
     if as_json:
-        show_json(answer)
         return
-    show(created.token)
     permissions = permission(created.scopes)
     note(f"Token {created.token_id} can {permissions} at {found.url}.")
     note("It is not shown again.")

@@ -13,8 +13,8 @@ UNREAD_EXIT_CODE = 141  # 128 + SIGPIPE, as in shells
 @contextmanager
 def exit_when_unread() -> Iterator[None]:
     """End the process without a message as soon as stdout has no reader, also while it is idle."""
-    stdout = sys.stdout.fileno()
-    if not os.isatty(stdout):
+    if sys.stdout is not None and not sys.stdout.isatty():
+        stdout = sys.stdout.fileno()
         threading.Thread(target=_exit_when_closed, args=(stdout,), daemon=True).start()
     try:
         yield

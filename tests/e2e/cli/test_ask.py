@@ -1,6 +1,7 @@
 """`relay ask`, `relay answer` and `task.ask`: a program asks, a person answers from a terminal."""
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -76,6 +77,35 @@ async def test_without_an_answer_nothing_is_printed(relay: Relay, database_url: 
     async with asking(user, "Deploy?", "--options", "yes,no") as asker:
         await statement(database_url, "UPDATE asks SET expires_at = now()")
     assert (asker.code, asker.stdout) == (124, b""), asker.stderr
+
+
+@pytest.mark.parametrize("stdout", ["full", "unread"])
+async def test_an_answer_that_stdout_does_not_take_is_not_the_exit_code(
+    relay: Relay, tmp_path: Path, stdout: str
+) -> None:
+    user = await relay.user()
+    read, unread = os.pipe()
+    os.close(read)
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await trio.lowlevel.open_process(
+        [*ASK, "Deploy?", "--options", "yes,no"],
+        env=await asking_as(user),
+        stdin=subprocess.DEVNULL,
+        stdout={"full": full, "unread": unread}[stdout],
+        stderr=subprocess.PIPE,
+    )
+    os.close(full)
+    os.close(unread)
+    await calls_wait(relay, 1)
+    await answer(user, tmp_path, (await open_ask(user))["ask_id"], "yes")
+    assert process.stderr is not None
+    printed = b"".join([part async for part in process.stderr]).decode()
+    why = {
+        "full": "stdout cannot be written: No space left on device.",
+        "unread": "stdout has no reader",
+    }
+    assert printed.splitlines()[1:] == [f"Error: {why[stdout]}"]
+    assert await process.wait() == 7
 
 
 async def test_details_come_from_stdin_and_a_relay_that_is_away_is_given_up(

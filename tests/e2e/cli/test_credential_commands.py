@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from tests.support.commands import RELAY, environment, run_command
 from tests.support.machine import Machine
 from tests.support.relay_server import Relay, User, bearer
 
@@ -75,6 +77,19 @@ async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
     assert (await user.post(hook=token)).status_code == 401
     signed = json.loads(await laptop.done("token", "create", "--signed", "--json"))
     assert signed["signing_secret"].startswith("whsec_")
+
+
+async def test_a_token_that_a_full_disk_refuses_is_named_to_be_revoked(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=user.session)
+    script = '"$@" token create >/dev/full'
+    done = await run_command(["bash", "-c", script, "", *RELAY], tmp_path, env)
+    (line,) = done.stderr.decode().splitlines()
+    assert (done.returncode, "No space left on device" in line) == (1, True), line
+    (made,) = (await user.call("GET", "/api/me")).json()["tokens"]
+    assert line.endswith(f"To revoke the token: relay token revoke {made['token_id']}")
 
 
 async def test_logout_ends_the_session_and_this_machines_hook_token(

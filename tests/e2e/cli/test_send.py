@@ -12,7 +12,7 @@ from relay.client.credentials import (
     load_credentials,
     save_credentials,
 )
-from tests.support.commands import RELAY, complaints, environment
+from tests.support.commands import RELAY, complaints, environment, run_command
 from tests.support.relay_server import Relay, bearer
 from tests.support.send_command import pipe, send
 from tests.support.stand_in import StandIn, busy
@@ -43,6 +43,21 @@ async def test_a_payload_goes_as_it_is_written_and_options_into_it(relay: Relay)
     assert payloads == [[1.5, None], {"a": 1, "exit_code": 3}]
     wrong = await send("log", "--payload", "{", **account)
     assert (wrong.returncode, b"--payload" in wrong.stderr) == (2, True)
+
+
+async def test_a_receipt_that_a_full_disk_refuses_is_of_an_event_that_is_stored(
+    relay: Relay, tmp_path: Path
+) -> None:
+    user = await relay.user()
+    env = environment(RELAY_URL=relay.url, RELAY_TOKEN=await user.hook())
+    for sent in ("send log", """send - <<< '{"event_type": "log", "payload": 1}'"""):
+        script = f'"$@" {sent} >/dev/full'
+        done = await run_command(["bash", "-c", script, "", *RELAY], tmp_path, env)
+        (line,) = done.stderr.decode().splitlines()
+        assert done.returncode == 1, line
+        assert line.startswith("Error: stdout cannot be written: No space left on device. ")
+        assert ("The event is stored." in line) or ("Lines 1 to 1 are stored." in line)
+    assert len(await stored(user)) == 2
 
 
 PAYLOADS = [

@@ -7,16 +7,21 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.cli import output
+from relay.cli.exit_codes import Failed
+from relay.cli.screen import TailScreen
 from relay.cli.table import table
+from relay.cli.unread_output import exit_when_unread
 from relay.client.plain_text import (
     clean,
     escape_json,
@@ -24,6 +29,7 @@ from relay.client.plain_text import (
     keep_colours,
     printed_lines,
 )
+from relay.client.stream_messages import StreamEvent
 
 CLI = Path(__file__).parents[3] / "relay" / "cli"
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -150,6 +156,9 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.Monk
     assert written.getvalue() == b"caf\\xe9 \\udcff\n"
 
 
+AT = "2026-01-31T12:00:00Z"
+
+
 class Full(io.StringIO):
     """A stream on a full disk."""
 
@@ -163,6 +172,44 @@ def test_a_note_that_stderr_does_not_take_is_left_out(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     output.note("lost")
+
+
+EVENT = StreamEvent(1, "log", AT, AT, msgspec.Raw(b'{"message": "a"}'))
+PRINTERS: dict[str, Callable[[], None]] = {
+    "show": lambda: output.show("a"),
+    "show_json": lambda: output.show_json("a"),
+    "show_json_lines": lambda: output.show_json_lines([b"a" * 100_000]),
+    "show_printed": lambda: output.show_printed(["a"]),
+    "screen": lambda: TailScreen().show([EVENT]),
+}
+
+
+@pytest.mark.parametrize("printer", PRINTERS)
+def test_what_a_full_disk_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, printer: str
+) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(Failed, match="stdout cannot be written: No space left on device"):
+            PRINTERS[printer]()
+        full.flush()  # as Python does at its end: what is left is not written once more
+
+
+def test_a_stdout_without_a_reader_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        with pytest.raises(BrokenPipeError):
+            output.show("a")
+        unread.flush()
+
+
+@pytest.mark.parametrize("printer", PRINTERS)
+def test_a_closed_stdout_gets_nothing(monkeypatch: pytest.MonkeyPatch, printer: str) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with exit_when_unread():
+        PRINTERS[printer]()
 
 
 @pytest.mark.parametrize(
