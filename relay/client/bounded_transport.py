@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from relay.client.answer_bounds import UNBOUNDED, AnswerBounds
+from relay.client.connection_failure import failure_text
 
 KEEP_ALIVE_SECONDS = 5.0  # Relay keeps an idle connection for 15
 PIECE_BYTES = 16 * 2**10  # written at once
@@ -43,9 +44,11 @@ class BoundedTransport(httpx.BaseTransport):
         self._backend.bounds = request.extensions.get("bounds", UNBOUNDED)
         with _httpx_errors():
             if self._pool is None:
+                proxy = _proxy_for(self._url)
+                self._backend.dials_proxy = proxy is not None
                 self._pool = httpcore.ConnectionPool(
                     ssl_context=self._tls,
-                    proxy=_proxy_for(self._url),
+                    proxy=proxy,
                     keepalive_expiry=KEEP_ALIVE_SECONDS,
                     network_backend=self._backend,
                 )
@@ -85,17 +88,28 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections. `bounds` are those of the current request."""
+    """Opens connections. `bounds` are those of the current request.
+
+    `dials_proxy`: they are to the proxy, and not to the address of the request.
+    """
 
     def __init__(self) -> None:
         self._opener = httpcore.SyncBackend()
+        self.dials_proxy = False
         self.bounds: AnswerBounds = UNBOUNDED
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore.NetworkStream:
         timeout = self.bounds.shorten(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._opener.connect_tcp(host, port, timeout, *args, **options), self)
+        try:
+            stream = self._opener.connect_tcp(host, port, timeout, *args, **options)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            if not self.dials_proxy:
+                raise
+            why = f"{host}:{port} does not answer: {failure_text(error)}"
+            raise httpcore.ProxyError(why) from error
+        return _Stream(stream, self)
 
 
 class _Stream(httpcore.NetworkStream):

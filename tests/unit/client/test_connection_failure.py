@@ -8,8 +8,10 @@ import ssl
 import httpx
 import pytest
 
+from relay.client.api_client import ApiClient, ApiError
 from relay.client.connection_failure import NotHttp, failure_text, is_foreign, no_answer_text
 from relay.client.plain_text import MAX_SHOWN
+from tests.support.ports import HeldPort
 
 # a library's error, and what it was made from
 CASES = [
@@ -81,6 +83,32 @@ def test_bytes_of_a_server_in_an_error_are_cleaned() -> None:
     text = failure_text(noise)
     assert text.isprintable()
     assert len(text) <= MAX_SHOWN + 1
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "connection refused: nothing listens at this address"),
+        ("proxy.invalid", "the host name is unknown"),
+    ],
+)
+def test_a_proxy_that_does_not_answer_is_named(
+    host: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address of Relay, which the message begins with, may be right."""
+
+    def unknown(*_arguments: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with HeldPort() as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{host}:{port.number}")
+        if host == "proxy.invalid":
+            monkeypatch.setattr(socket, "create_connection", unknown)
+        with ApiClient("http://relay.test", "token") as relay, pytest.raises(ApiError) as raised:
+            relay.call("GET", "/api/me")
+    proxy = f"the proxy of the environment: {host}:{port.number} does not answer: {why}"
+    assert str(raised.value) == f"http://relay.test does not answer ({proxy})"
+    assert raised.value.is_temporary
 
 
 def test_an_error_without_a_text_has_its_name() -> None:
