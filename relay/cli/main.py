@@ -41,6 +41,10 @@ OTHER_NAMES = {
 }
 
 
+# `run` has the words of a command, and `send` replaces what is not UTF-8, as in a log.
+TAKE_ANY_BYTES = ("run", "send")
+
+
 class CommandSummary(NamedTuple):
     """A command in the list, described without importing it."""
 
@@ -115,6 +119,8 @@ class LazyGroup(click.Group):
         **extra: Any,
     ) -> click.Context:
         with clean_errors():
+            if args and args[0] not in TAKE_ANY_BYTES:
+                _check_encoding(args)
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -135,6 +141,15 @@ class LazyGroup(click.Group):
             *(CompletionItem(name, help=self.summaries[name].shown_summary) for name in names),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
+
+
+def _check_encoding(args: list[str]) -> None:
+    """Refuse a word that JSON and addresses cannot hold. Raises UsageError."""
+    for word in args:
+        try:
+            word.encode()
+        except UnicodeEncodeError:  # Python has its bytes as surrogates
+            raise click.UsageError(f"{word!r} is not UTF-8") from None
 
 
 def _load(module: str) -> Any:

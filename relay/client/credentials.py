@@ -128,11 +128,23 @@ def normalize_url(url: str) -> str:
         split, port = urlsplit(""), 0
     if split.username is not None or split.password is not None:
         raise InvalidAddress("a Relay's address must not contain a user or a password")
-    is_web = split.scheme in ("http", "https") and split.hostname and port != 0
+    is_web = split.scheme in ("http", "https") and _has_host(url) and port != 0
     if not is_web or split.query or split.fragment or not url.isprintable() or " " in url:
         like = "https://relay.example or http://127.0.0.1:8000"
         raise InvalidAddress(f"{url!r} is not the address of a Relay, like {like}")
     return f"{split.scheme}://{split.netloc.lower()}{split.path.rstrip('/')}"
+
+
+def _has_host(url: str) -> bool:
+    """Whether the HTTP library, and then the system's resolver, take the address's host for one."""
+    import httpx  # not for a command that needs no address, such as `relay serve`
+
+    try:
+        parsed = httpx.URL(url)
+        # the library decodes `xn--`; the resolver's encoding has bounds for each label
+        return bool(parsed.host and parsed.raw_host.decode().encode("idna"))
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def load_credentials(path: Path | None = None) -> CredentialsFile:

@@ -53,6 +53,17 @@ SLIPS = [
     (("log", "t", "--run", "0"), "0 is not in the range"),
     (("ps",), "Did you mean 'tasks'?"),
     (("logs", "t"), "Did you mean 'log'?"),
+    *(
+        (words, "'caf\\udce9' is not UTF-8")
+        for words in (
+            ("log", "caf\udce9"),
+            ("tasks", "--search", "caf\udce9"),
+            ("tail", "--after", "caf\udce9"),
+            ("ask", "caf\udce9"),
+            ("token", "create", "--name", "caf\udce9"),
+            ("channels", "add", "ntfy", "caf\udce9"),
+        )
+    ),
     (("\x1b]52;c;x\x07tail\x9b31m",), "There is no command"),
 ]
 
@@ -64,6 +75,24 @@ def test_a_slip_is_named(words: tuple[str, ...], expected: str) -> None:
     assert (ended.exit_code, ended.stdout) == (2, ""), ended.stderr
     assert expected in line
     assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://relay..example.com",
+        "http://.",
+        f"http://{'a' * 64}.example",
+        "http://\u2603.example",
+        "http://xn--",
+        "http://[v1.x]",
+    ],
+)
+def test_a_slip_in_the_host_is_named(url: str) -> None:
+    for words in (("whoami",), ("send", "log"), ("ask", "Deploy?"), ("stop", "t")):
+        ended = CliRunner().invoke(main, words, env={**AWAY, "RELAY_URL": url})
+        assert (ended.exit_code, ended.stdout) == (2, ""), ended.stderr
+        assert ended.stderr.startswith(f"Error: {url!r} is not the address of a Relay, like ")
 
 
 def test_other_names_lead_to_commands_and_hide_none() -> None:
