@@ -137,8 +137,6 @@ def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
 
 def _advice(problem: Problem) -> str:
     """What was refused, and what to do."""
-    if problem.code == "insufficient_scope":
-        return "This token is watch-only. Use one that can publish."
     if problem.status == 401:
         return f"Relay refused the token: {problem} Run `relay login`, or set RELAY_TOKEN."
     if problem.status == 403:

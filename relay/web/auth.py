@@ -173,7 +173,7 @@ def _check_need(request: Request, credential: Credential, need: Need) -> None:
     try:
         _validator.validate_token(credential, need.scopes, request)
     except InsufficientScopeError:
-        raise need.refusal() from None
+        raise need.refusal(credential.kind) from None
     except OAuth2Error:
         raise InvalidToken("The credential has expired.", reason="expired") from None
 

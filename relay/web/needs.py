@@ -24,33 +24,40 @@ from relay.errors import (
 _REFUSALS = (Unauthorized, InvalidToken, ClockBehind, DatabaseAway)
 
 
+def _session_required(_kind: Kind) -> Problem:
+    return SessionRequired()
+
+
+def _may_not_publish(kind: Kind) -> Problem:
+    if kind is Kind.SESSION:
+        make = "`relay token create`, or POST /api/token"
+        detail = f"A session cannot publish. Make a token for it: {make}."
+    else:
+        detail = "This token is watch-only. Use one that can publish."
+    return InsufficientScope(detail, scope=Scope.PUBLISH)
+
+
+def _may_not_watch(_kind: Kind) -> Problem:
+    return InsufficientScope(
+        "This token is publish-only. Use one that can watch.", scope=Scope.WATCH
+    )
+
+
 class Need(msgspec.Struct, frozen=True):
     """The credential that a route needs.
 
     `accepts`: security schemes of the OpenAPI document. `refuses`: the problems it may raise.
     `scopes`: one of them is enough; if empty, every live credential is admitted. `refusal` makes
-    the problem for a credential that has none of them. `revoked`: a revoked hook token is admitted
-    as well. `by_handler`: the handler checks the credential, if any, by itself.
+    the problem for a kind of credential that has none of them. `revoked`: a revoked hook token is
+    admitted as well. `by_handler`: the handler checks the credential, if any, by itself.
     """
 
     accepts: tuple[str, ...] = ()
     refuses: tuple[type[Problem], ...] = ()
     scopes: tuple[str, ...] = ()
-    refusal: Callable[[], Problem] = SessionRequired
+    refusal: Callable[[Kind], Problem] = _session_required
     revoked: bool = False
     by_handler: bool = False
-
-
-def _may_not_publish() -> Problem:
-    return InsufficientScope(
-        "This token is watch-only. Use one that can publish.", scope=Scope.PUBLISH
-    )
-
-
-def _may_not_watch() -> Problem:
-    return InsufficientScope(
-        "This token is publish-only. Use one that can watch.", scope=Scope.WATCH
-    )
 
 
 NOTHING = Need(by_handler=True)

@@ -25,6 +25,10 @@ async def test_a_session_watches_and_manages_but_does_not_publish(relay: Relay) 
     answer = await user.call("POST", "/api/webhook/cli", json=EVENT)
     assert answer.status_code == 403
     assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+    assert answer.json()["detail"].startswith("A session cannot publish. Make a token for it:")
+    watcher = (await user.token(scopes=["watch"]))["token"]
+    refused = await relay.http.post("/api/webhook/cli", json=EVENT, headers=bearer(watcher))
+    assert refused.json()["detail"].startswith("This token is watch-only.")
     assert await watch(relay, user.session) == [200, 200, 101]
 
 
