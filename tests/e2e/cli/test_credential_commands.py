@@ -105,6 +105,38 @@ async def test_logout_ends_the_session_and_this_machines_hook_token(
     assert "relay login" in await laptop.fails(4, "whoami")
 
 
+@pytest.mark.parametrize("session", ["ended", "never stored"])
+async def test_logout_without_a_session_revokes_the_hook_token(
+    relay: Relay, laptop: Machine, session: str
+) -> None:
+    user = await relay.user()
+    hook = await user.hook()
+    if session == "ended":
+        await laptop.done("login", relay.url, "--with-token", stdin=user.session.encode())
+        hook = laptop.kept(relay)["hook_token"]
+        await user.call("DELETE", "/api/session")
+    else:
+        await laptop.done("login", relay.url, "--with-token", stdin=hook.encode())
+    await laptop.done("logout")
+    assert (await relay.http.get("/api/events", headers=bearer(hook))).status_code == 401
+    assert json.loads(laptop.file.read_text())["relays"] == {}
+
+
+async def test_logout_names_a_hook_token_that_stays_valid(relay: Relay, laptop: Machine) -> None:
+    user, other = await relay.user(), await relay.user()
+    signed = (await user.token(signed=True))["token"]
+    await laptop.done("login", relay.url, "--with-token", stdin=signed.encode())
+    ended = await laptop.relay("logout")
+    assert (ended.exit_code, "stays valid until it expires" in ended.stderr) == (0, True)
+    # another user's, which others may use: it was made elsewhere
+    theirs = await other.hook()
+    for token in (user.session, theirs):
+        await laptop.done("login", relay.url, "--with-token", stdin=token.encode())
+    ended = await laptop.relay("logout")
+    assert (ended.exit_code, f"of user {other.user_id}" in ended.stderr) == (0, True)
+    assert (await relay.http.get("/api/events", headers=bearer(theirs))).status_code == 200
+
+
 async def test_a_session_is_ended_from_another_device(
     relay: Relay, laptop: Machine, phone: Machine
 ) -> None:
