@@ -11,6 +11,7 @@ from relay.client.api_client import ApiClient, ApiError
 from relay.client.credentials import (
     Credentials,
     InvalidAddress,
+    NoCredentials,
     RelayTokens,
     credentials_path,
     load_credentials,
@@ -99,7 +100,10 @@ def note_unused_login(found: Credentials, user_id: str | None) -> None:
     path = str(credentials_path())
     if found.source == path:
         return
-    session = load_credentials().relays.get(found.url, RelayTokens()).session_token
+    try:
+        session = load_credentials().relays.get(found.url, RelayTokens()).session_token
+    except NoCredentials:  # the command does not use the file
+        return
     login = identity_of(session).user_id if session else None
     if login is not None and login != user_id:
         note(f"The login of user {login} in {path} is not used, because of {found.source}.")

@@ -55,6 +55,19 @@ async def test_whoami_names_the_credential_with_any_token(
     assert "is not used, because of --token" in hidden.stderr
 
 
+async def test_a_given_token_is_checked_beside_a_damaged_file(
+    relay: Relay, laptop: Machine
+) -> None:
+    user = await relay.user()
+    laptop.file.parent.mkdir(parents=True)
+    laptop.file.write_text("{")
+    laptop.file.chmod(0o600)
+    for token in (user.session, await user.hook()):
+        ended = await laptop.relay("whoami", RELAY_TOKEN=token)
+        assert (ended.exit_code, ended.stderr) == (0, ""), ended.stderr
+    assert "is damaged" in await laptop.fails(4, "whoami")
+
+
 async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
     relay: Relay, laptop: Machine
 ) -> None:
