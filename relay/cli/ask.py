@@ -79,7 +79,7 @@ def command(
         for number in END_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
                 signal.signal(number, _exit_on_signal)
-        with report_refusals(), Asking(found, patience=wait) as asking:
+        with report_refusals(found), Asking(found, patience=wait) as asking:
             asking.open(question, choices, seconds=timeout, details=shown, task_id=task_id)
             note(f"Waiting for an answer at {found.url}")
             outcome = asking.wait()

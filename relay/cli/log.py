@@ -2,7 +2,7 @@
 
 import click
 
-from relay.cli.api_calls import report_refusals
+from relay.cli.api_calls import any_credentials
 from relay.cli.completion import known_tasks
 from relay.cli.exit_codes import NOT_SUCCEEDED
 from relay.cli.named_task import find_task
@@ -10,7 +10,6 @@ from relay.cli.options import relay_options
 from relay.cli.run_log import RunLog
 from relay.cli.unread_output import exit_when_unread
 from relay.client.api_client import ApiClient
-from relay.client.credentials import find_any_credentials
 
 MAX_RUN = 999_999_999
 
@@ -37,8 +36,7 @@ def command(
       relay log make-test-7f3a --run 2 | grep -i error
       relay log deploy --follow && relay log smoke-test --follow
     """
-    with report_refusals(), exit_when_unread():
-        credentials = find_any_credentials(url, token)
+    with any_credentials(url, token) as credentials, exit_when_unread():
         with ApiClient(credentials.url, credentials.token) as api:
             found = find_task(api, task)
         log = RunLog(credentials, found.task, run, as_json=as_json)

@@ -7,7 +7,7 @@ from relay.cli.api_calls import report_refusals, store_credentials
 from relay.cli.completion import known_relays
 from relay.cli.output import note, show
 from relay.client.api_client import ApiClient, ApiError
-from relay.client.credentials import RelayTokens, claim, load_credentials, normalize_url
+from relay.client.credentials import RelayTokens, claim, load_credentials, no_session, normalize_url
 
 
 @click.command("logout")
@@ -31,6 +31,8 @@ def command(address: str | None, others: bool) -> None:
             note("You are not signed in there.")
             return
         if others:
+            if tokens.session_token is None:
+                raise no_session(url)
             with ApiClient(url, tokens.session_token) as relay:
                 ended = request(relay, EndedSessions, "DELETE", "/api/session/others").ended
             show(f"{ended} other {'session' if ended == 1 else 'sessions'} ended.")

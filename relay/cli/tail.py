@@ -3,14 +3,13 @@
 import click
 
 from relay.cli import output
-from relay.cli.api_calls import report_refusals
+from relay.cli.api_calls import any_credentials
 from relay.cli.completion import known_tasks
 from relay.cli.event_tasks import task_id_of
 from relay.cli.followed import follow, starts_over
 from relay.cli.options import relay_options
 from relay.cli.screen import TailScreen
 from relay.cli.unread_output import exit_when_unread
-from relay.client.credentials import find_any_credentials
 from relay.client.stream_messages import StreamMessage
 from relay.client.stream_reader import StreamReader
 from relay.client.task_board import TaskBoard
@@ -52,8 +51,7 @@ def command(
     start = {"after": after} if after else {"last": str(last or DEFAULT_LAST)}
     if as_json and last is None and after is None:
         start = {}  # new events only, for programs
-    with report_refusals(), exit_when_unread():
-        credentials = find_any_credentials(url, token)
+    with any_credentials(url, token) as credentials, exit_when_unread():
         if as_json:
             print_events(StreamReader(credentials, start), task)
         else:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from relay.cli import output
-from relay.cli.api_calls import report_refusals
+from relay.cli.api_calls import any_credentials
 from relay.cli.completion import known_tasks
 from relay.cli.data_dir import data_dir_option
 from relay.cli.event_loops import allow_event_loops
@@ -21,7 +21,7 @@ from relay.cli.task_cells import COLUMNS, counts_text, server_now, task_cells
 from relay.cli.unread_output import exit_when_unread
 from relay.cli.word_list import WordList
 from relay.client.api_client import ApiClient
-from relay.client.credentials import Credentials, find_any_credentials
+from relay.client.credentials import Credentials
 from relay.client.stream_reader import StreamReader
 from relay.client.task_board import TaskBoard
 from relay.client.task_info import TASK_STATES
@@ -103,8 +103,7 @@ def command(
         rebuild_tasks(user_id, data_dir)
         return
     wanted = TaskFilter(state or (), parent, (), search, hidden)
-    with report_refusals(), exit_when_unread():
-        credentials = find_any_credentials(url, token)
+    with any_credentials(url, token) as credentials, exit_when_unread():
         if watch:
             watch_tasks(credentials, wanted, limit or MAX_LIMIT, as_json=as_json)
         else:

@@ -3,7 +3,7 @@
 import click
 
 from relay.cli.api_answers import Me, read_answer
-from relay.cli.api_calls import report_refusals
+from relay.cli.api_calls import any_credentials
 from relay.cli.identity import (
     Identity,
     check_hook_token,
@@ -16,7 +16,7 @@ from relay.cli.output import show, show_json
 from relay.cli.table import table
 from relay.cli.token_cells import COLUMNS, token_cells
 from relay.client.api_client import ApiClient
-from relay.client.credentials import Credentials, find_any_credentials
+from relay.client.credentials import Credentials
 
 
 @click.command("whoami")
@@ -33,8 +33,7 @@ def command(as_json: bool, url: str | None, token: str | None) -> None:
       relay whoami --json | jq -r .user_id
       RELAY_TOKEN=eyJ… relay whoami      check a token
     """
-    with report_refusals():
-        found = find_any_credentials(url, token)
+    with any_credentials(url, token) as found:
         identity = identity_of(found.token)
         with ApiClient(found.url, found.token) as relay:
             if identity.is_hook_token:

@@ -24,8 +24,6 @@ import platformdirs
 from relay.client.text_encoding import BOM_CHARACTER, other_encoding, without_bom
 from relay.client.token_text import DamagedToken, read_token, token_claims
 
-HOW_TO_CONNECT = "run `relay login`, or set RELAY_URL and RELAY_TOKEN"
-
 
 class NoCredentials(Exception):
     """There is no address or token. The message explains what to do."""
@@ -96,9 +94,12 @@ def find_credentials(
     url = normalize_url(url) if url else stored.url
     tokens = stored.relays.get(url or "", RelayTokens())
     found = tokens.session_token if session else tokens.hook_token
-    if url is None or found is None:
-        missing = f"no token for {url}" if url else "not connected to a Relay"
-        raise NoCredentials(f"{missing}; {HOW_TO_CONNECT}")
+    if url is None:
+        raise NoCredentials(
+            "not connected to a Relay; run `relay login`, or set RELAY_URL and RELAY_TOKEN"
+        )
+    if found is None:
+        raise no_session(url) if session and tokens.hook_token else _no_token(url)
     return Credentials(url, found, str(credentials_path()))
 
 
@@ -108,6 +109,20 @@ def find_any_credentials(url: str | None, token: str | None) -> Credentials:
         return find_credentials(url, token, session=True)
     except NoCredentials:
         return find_credentials(url, token)
+
+
+def no_session(url: str) -> NoCredentials:
+    """What is missing where the file has a hook token alone. A plain login is another stream."""
+    return NoCredentials(
+        f"no session for {url}, only a token; run `relay login` with a link from a connected"
+        " device, or set RELAY_TOKEN to a session token"
+    )
+
+
+def _no_token(url: str) -> NoCredentials:
+    return NoCredentials(
+        f"no token for {url}; run `relay login {url}`, or set RELAY_URL and RELAY_TOKEN"
+    )
 
 
 def check_token(text: str, source: str) -> str:

@@ -21,6 +21,7 @@ from relay.client.http_answer import HttpAnswer
 from relay.client.http_client import exchange, open_http
 from relay.client.post_answers import Answer, NotRelay, Refused, RetryLater, Stored
 from relay.client.quota import Quota, read_quota
+from relay.client.refused_token import what_to_do
 from relay.media_types import JSON, NDJSON
 
 ANSWER_TIMEOUT_SECONDS = 10.0  # Relay answers within 5, if only with an error
@@ -69,7 +70,7 @@ class EventPoster:
         if not isinstance(answer, HttpAnswer):
             return answer
         receipt = _read_receipt(answer, EventReceipt)
-        return _interpret(answer) if receipt is None else Stored(receipt)
+        return _interpret(answer, self._credentials) if receipt is None else Stored(receipt)
 
     def many(self, lines: Sequence[bytes]) -> Answer:
         """Post a batch. Its receipt counts each line, as accepted or as a duplicate."""
@@ -78,7 +79,7 @@ class EventPoster:
             return answer
         receipt = _read_receipt(answer, BatchReceipt)
         if receipt is None or receipt["accepted"] + receipt["duplicates"] != len(lines):
-            return _interpret(answer)
+            return _interpret(answer, self._credentials)
         return Stored(receipt)
 
     def beat(self, task_ids: Sequence[str], *, wait: int = 0) -> Answer:
@@ -92,7 +93,7 @@ class EventPoster:
         if not isinstance(answer, HttpAnswer):
             return answer
         receipt = _read_receipt(answer, BeatReceipt)
-        return _interpret(answer) if receipt is None else Stored(receipt)
+        return _interpret(answer, self._credentials) if receipt is None else Stored(receipt)
 
     def _post(
         self, body: bytes, content_type: str, path: str = "/api/webhook/cli"
@@ -124,7 +125,7 @@ def _read_receipt(answer: HttpAnswer, kind: type[msgspec.Struct]) -> dict[str, A
     return receipt
 
 
-def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
+def _interpret(answer: HttpAnswer, found: Credentials) -> RetryLater | NotRelay | Refused:
     """What an answer means that is not a receipt."""
     problem = read_problem(answer)
     if may_succeed_later(answer.status):
@@ -132,13 +133,13 @@ def _interpret(answer: HttpAnswer) -> RetryLater | NotRelay | Refused:
         return RetryLater(why, read_retry_after(answer))
     if problem is None:
         return NotRelay(answer.status, foreign_text(answer))
-    return Refused(problem.code, _advice(problem))
+    return Refused(problem.code, _advice(problem, found))
 
 
-def _advice(problem: Problem) -> str:
+def _advice(problem: Problem, found: Credentials) -> str:
     """What was refused, and what to do."""
     if problem.status == 401:
-        return f"Relay refused the token: {problem} Run `relay login`, or set RELAY_TOKEN."
+        return f"Relay refused the token: {problem} {what_to_do(problem.code, found)}"
     if problem.status == 403:
         return f"Relay refused the token: {problem}"
     if problem.code in INVALID_EVENT_CODES:

@@ -55,6 +55,37 @@ async def test_whoami_names_the_credential_with_any_token(
     assert "is not used, because of --token" in hidden.stderr
 
 
+async def test_a_hint_names_what_is_missing_and_the_address(
+    relay: Relay, laptop: Machine, away: str
+) -> None:
+    hook = await (await relay.user()).hook()
+    await laptop.done("login", relay.url, "--with-token", stdin=hook.encode())
+    for command in (("answer",), ("token", "list"), ("login", "--link"), ("logout", "--others")):
+        line = await laptop.fails(4, *command)
+        assert f"no session for {relay.url}, only a token; " in line
+        assert "a link from a connected device" in line
+    line = await laptop.fails(4, "whoami", "--url", away)
+    assert f"no token for {away}; run `relay login {away}`" in line
+
+
+async def test_a_refusal_says_what_to_do_with_the_token_in_use(
+    relay: Relay, laptop: Machine
+) -> None:
+    user = await relay.user()
+    hook, signed = await user.hook(), (await user.token(signed=True))["token"]
+    await laptop.done("login", relay.url, "--with-token", stdin=hook.encode())
+    await user.call("POST", "/api/token/revoke", json={"token": hook})
+    for command in (("whoami",), ("send", "log")):
+        by_file = await laptop.fails(4, *command)
+        assert f"Run `relay login {relay.url}`, or with a link from a connected device." in by_file
+        by_variable = await laptop.fails(4, *command, RELAY_TOKEN=hook)
+        assert by_variable.endswith("Replace or unset RELAY_TOKEN."), by_variable
+        by_option = await laptop.fails(4, command[0], "--token", hook, *command[1:])
+        assert by_option.endswith("Use another token."), by_option
+    line = await laptop.fails(4, "send", "log", RELAY_TOKEN=signed)
+    assert line.endswith("Use a token that need not sign."), line
+
+
 async def test_a_given_token_is_checked_beside_a_damaged_file(
     relay: Relay, laptop: Machine
 ) -> None:
@@ -85,7 +116,8 @@ async def test_a_token_is_alone_on_stdout_listed_by_name_and_revoked(
     assert ci["token_id"] in shown
     assert "no active token" in await laptop.fails(1, "token", "revoke", "nobody")
     asked = await laptop.fails(4, "token", "list", "--token", token)
-    assert "relay login" in asked, "a hook token manages no tokens; it says what does"
+    assert "This needs a session." in asked
+    assert asked.endswith("Use another token."), asked
     await laptop.done("token", "revoke", "ci")
     assert (await user.post(hook=token)).status_code == 401
     signed = json.loads(await laptop.done("token", "create", "--signed", "--json"))

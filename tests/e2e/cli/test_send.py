@@ -135,7 +135,7 @@ async def test_every_kind_of_failure_has_its_exit_code(
         (4, "RELAY_TOKEN", {}),
         (
             4,
-            "Run `relay login`, or set RELAY_TOKEN.",
+            "Replace or unset RELAY_TOKEN.",
             {"RELAY_URL": relay.url, "RELAY_TOKEN": "nonsense"},
         ),
         (4, "This token is watch-only.", {"RELAY_TOKEN": watcher}),

@@ -199,7 +199,7 @@ async def test_a_revoked_credential_is_one_line_and_exit_code_4(
         await user.call("DELETE", "/api/session")
         assert await tail.ended() == 4
     (line,) = (tmp_path / "stderr.log").read_text().splitlines()
-    assert "relay login" in line
+    assert "RELAY_TOKEN" in line
 
 
 async def test_the_first_line_has_the_title_of_a_task_that_began_long_ago(

@@ -94,7 +94,7 @@ async def test_an_unreachable_relay_does_not_affect_the_command(
     if how == "refusing":
         assert notes[0] == (
             "relay: Relay refused the token: The credential is revoked."
-            " Run `relay login`, or set RELAY_TOKEN."
+            " Replace or unset RELAY_TOKEN."
         )
         assert stand_in.requests == 1
 
@@ -115,8 +115,7 @@ async def test_a_refused_token_is_named_while_the_command_runs(stand_in: StandIn
     stand_in.always = refusal(401, "invalid_token", detail)
     env = environment(RELAY_URL=stand_in.url, RELAY_TOKEN=TOKEN)
     note = (
-        "relay: Relay refused the token: The credential is revoked."
-        " Run `relay login`, or set RELAY_TOKEN."
+        "relay: Relay refused the token: The credential is revoked. Replace or unset RELAY_TOKEN."
     )
     with trio.fail_after(PATIENCE):
         process = await trio.lowlevel.open_process(
