@@ -91,7 +91,7 @@ def note_other_publisher(url: str, user_id: str | None) -> None:
     if publisher is not None and user_id is not None and publisher != user_id:
         note(
             f"`relay run` and `relay send` publish as user {publisher}: {credentials_path()} has"
-            " a token of that user. To publish as yourself: relay logout, then relay login."
+            f" a token of that user. To publish as yourself: relay login {url} --replace"
         )
 
 

@@ -1,5 +1,7 @@
 """`relay login`: a new user, a link, a token on stdin, and what is kept on the machine."""
 
+import errno
+import os
 import socket
 import stat
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from relay.auth.credentials import CredentialStore
-from relay.client.credentials import claim
+from relay.cli import api_calls
+from relay.client.credentials import CredentialsFile, claim, save_credentials
 from tests.support.clocks import behind
 from tests.support.machine import Machine
 from tests.support.relay_server import Relay, bearer, running_relay
@@ -94,6 +97,114 @@ async def test_a_used_link_is_refused_and_switching_users_is_confirmed(
     # the hook token went to the stream that is forgotten
     assert after["hook_token"] != before["hook_token"]
     assert "link was used" in await Machine(phone.home / "third").fails(1, "login", link)
+
+
+@pytest.mark.parametrize("session", ["ended", "never stored"])
+async def test_a_new_stream_does_not_replace_a_token_that_is_still_valid(
+    relay: Relay, laptop: Machine, session: str
+) -> None:
+    user = await relay.user()
+    stdin = (user.session if session == "ended" else await user.hook()).encode()
+    await laptop.done("login", relay.url, "--with-token", stdin=stdin)
+    if session == "ended":
+        await user.call("DELETE", "/api/session")
+    before = laptop.kept(relay)
+    line = await laptop.fails(4, "login", relay.url)
+    assert f"publishes as user {user.user_id} at {relay.url}" in line
+    assert ("link from a connected device" in line, "--replace" in line) == (True, True)
+    assert laptop.kept(relay) == before
+    await laptop.done("login", relay.url, "--replace")
+    after = laptop.kept(relay)
+    assert claim(after["hook_token"], "sub") == claim(after["session_token"], "sub")
+    assert after["hook_token"] != before["hook_token"]
+    # where nothing stays valid there is nothing to ask
+    me = bearer(after["session_token"])
+    revoked = {"token": after["hook_token"]}
+    await relay.http.post("/api/token/revoke", json=revoked, headers=me)
+    await relay.http.delete("/api/session", headers=me)
+    await laptop.done("login", relay.url)
+
+
+async def test_another_users_credentials_are_replaced_only_on_demand(
+    relay: Relay, laptop: Machine, phone: Machine
+) -> None:
+    user, other = await relay.user(), await relay.user()
+    hook = await other.hook()
+    for token in (user.session, hook):
+        await laptop.done("login", relay.url, "--with-token", stdin=token.encode())
+    before = laptop.kept(relay)
+    arguments = ("login", relay.url, "--with-token")
+    line = await laptop.fails(4, *arguments, stdin=other.session.encode())
+    assert f"signed in as user {user.user_id}" in line
+    assert laptop.kept(relay) == before
+    # the way that the note names: the token of the other user is replaced, the session stays
+    noted = (await laptop.relay("whoami")).stderr
+    assert f"relay login {relay.url} --replace" in noted
+    await laptop.done("login", relay.url, "--replace")
+    after = laptop.kept(relay)
+    assert after["session_token"] == user.session
+    assert claim(after["hook_token"], "sub") == user.user_id
+    await laptop.done(*arguments, "--replace", stdin=other.session.encode())
+    assert laptop.kept(relay)["session_token"] == other.session
+    assert claim(laptop.kept(relay)["hook_token"], "sub") == other.user_id
+    # a machine without a session keeps the token that it publishes with
+    await phone.done("login", relay.url, "--with-token", stdin=(await user.hook()).encode())
+    published_with = phone.kept(relay)["hook_token"]
+    opened = await phone.relay("login", (await laptop.done("login", "--link")).strip())
+    assert (opened.exit_code, f"publish as user {user.user_id}" in opened.stderr) == (0, True)
+    assert phone.kept(relay)["hook_token"] == published_with
+
+
+def refuse_to_store(patched: pytest.MonkeyPatch, *, after: int) -> None:
+    """Let the disk be full after so many writes of the credentials file."""
+    written = 0
+
+    def save(stored: CredentialsFile) -> None:
+        nonlocal written
+        if written == after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += 1
+        save_credentials(stored)
+
+    patched.setattr(api_calls, "save_credentials", save)
+
+
+async def test_nothing_is_created_that_cannot_be_stored(
+    relay: Relay, laptop: Machine, phone: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for machine in (laptop, phone):
+        await machine.done("login", relay.url)
+    link = (await laptop.done("login", "--link")).strip()
+    third = Machine(phone.home / "third")
+    with monkeypatch.context() as patched:
+        refuse_to_store(patched, after=0)
+        for machine, arguments in (
+            (phone, ("login", link, "--replace")),
+            (third, ("login", link)),
+            (third, ("login", relay.url)),
+        ):
+            line = await machine.fails(1, *arguments)
+            assert line.endswith("cannot be written: No space left on device"), line
+    await phone.me()
+    await third.done("login", link)
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_what_was_created_and_cannot_be_stored_is_ended(
+    relay: Relay, laptop: Machine, phone: Machine, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    await laptop.done("login", relay.url)
+    link = (await laptop.done("login", "--link")).strip()
+    with monkeypatch.context() as patched:
+        refuse_to_store(patched, after=writes)
+        line = await phone.fails(1, "login", link)
+    what = (
+        "session was ended; a link that made it is used up" if writes == 1 else "token was revoked"
+    )
+    assert line.endswith(f"No space left on device. The new {what}."), line
+    assert len((await laptop.me())["tokens"]) == 1
+    left = "0 other sessions" if writes == 1 else "1 other session"
+    assert left in await laptop.done("logout", "--others")
 
 
 @pytest.mark.parametrize("kind", ["session", "hook"])
