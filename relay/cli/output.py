@@ -123,13 +123,27 @@ def show_printed(messages: Iterable[str]) -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask, and go on only after a yes. Raises click.Abort."""
-    click.confirm(clean(question), abort=True)
+    """Ask, and go on only after a yes. Raises click.Abort, KeyboardInterrupt."""
+    with _interruptions():
+        click.confirm(clean(question), abort=True)
 
 
 def ask_for(name: str) -> str:
-    """What a person types, asked for on stderr. Raises click.Abort."""
-    return str(click.prompt(clean(name), err=True))
+    """What a person types, asked for on stderr. Raises click.Abort, KeyboardInterrupt."""
+    with _interruptions():
+        return str(click.prompt(clean(name), err=True))
+
+
+@contextmanager
+def _interruptions() -> Iterator[None]:
+    """Raise Ctrl-C at a question as what it is: click takes it for the answer no."""
+    try:
+        yield
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            note("")  # ends the line of the question
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager

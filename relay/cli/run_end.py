@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 
-from relay.cli.exit_codes import NOT_ENDED, Failed
+from relay.cli.exit_codes import NOT_ENDED, RELAY_AWAY, Failed
 from relay.cli.named_task import task_deleted
 from relay.cli.output import note
 from relay.client.api_client import ApiClient, ApiError
@@ -19,7 +19,7 @@ from relay.client.task_query import TaskFilter, read_pages
 SUPERSEDED = "superseded"  # the end of a run that another one has followed
 MAX_READ_AHEAD = 100  # chunks of the stream that the wait has not looked at yet
 
-Received = list[StreamMessage] | ConnectionLost | ApiError
+Received = list[StreamMessage] | ConnectionLost | Exception
 
 
 def end_of(task: TaskInfo, present: TaskInfo) -> str | None:
@@ -40,9 +40,10 @@ def read_present(api: ApiClient, task: TaskInfo) -> TaskInfo:
 def wait_for_end(api: ApiClient, credentials: Credentials, task: TaskInfo, seconds: float) -> str:
     """Wait until the run has ended; returns how.
 
-    A Relay that is away is waited for. Raises Failed after so many seconds, ApiError if Relay
-    refuses, ClickException if the task was deleted.
+    A Relay that is away is waited for; each break is a note. Raises Failed after so many seconds,
+    ApiError if Relay refuses, ClickException if the task was deleted.
     """
+    lost: ConnectionLost | None = None
     ends, is_lost, board = time.monotonic() + seconds, False, TaskBoard()
     received: queue.Queue[Received] = queue.Queue(MAX_READ_AHEAD)
     threading.Thread(target=_read_stream, args=(credentials, received), daemon=True).start()
@@ -51,10 +52,16 @@ def wait_for_end(api: ApiClient, credentials: Credentials, task: TaskInfo, secon
             messages = received.get(timeout=left)
         except queue.Empty:
             break
-        if isinstance(messages, ApiError):
+        if isinstance(messages, Exception):
             raise messages
         if isinstance(messages, ConnectionLost):
+            if lost is None:  # once per break, not once per attempt
+                note(f"relay: {messages.why}; trying again")
+            lost = messages
             continue
+        if lost is not None:
+            note("relay: reconnected")
+        lost = None
         present = _find(board, messages, task)
         if present is None and ends_snapshot(messages):  # it ended before many others
             present = read_patiently(api, task, ends)
@@ -65,6 +72,9 @@ def wait_for_end(api: ApiClient, credentials: Credentials, task: TaskInfo, secon
         if present.state == "lost" and not is_lost:
             note(f"Nothing was heard of the task for {present.lease_s} s; waiting")
         is_lost = present.state == "lost"
+    if lost is not None:
+        why = f"{lost.why}. It is not known whether {named(task)} has ended."
+        raise Failed(why, RELAY_AWAY)
     raise Failed(f"{named(task)} has not ended in time.", NOT_ENDED)
 
 
@@ -78,8 +88,8 @@ def _read_stream(credentials: Credentials, received: "queue.Queue[Received]") ->
     try:
         for messages in StreamReader(credentials, {}, with_tasks=True).read():
             received.put(messages)
-    except ApiError as error:
-        received.put(error)
+    except Exception as error:
+        received.put(error)  # for the thread that waits
 
 
 def _find(board: TaskBoard, messages: list[StreamMessage], task: TaskInfo) -> TaskInfo | None:

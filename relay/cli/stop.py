@@ -36,7 +36,7 @@ def command(
     TASK is its id, or its title, or a part of the title that no other task has. Programs that run
     under `relay run --stoppable`, or with stoppable= in Python, can be stopped.
     Exit code 0: it was asked to stop, or has ended already; with --wait: it has ended.
-    124: it has not ended in time.
+    124: it has not ended in time. 5: Relay is away, and it is not known whether it has ended.
 
     \b
     Examples:

@@ -64,7 +64,7 @@ async def test_a_terminal_is_asked_first_and_a_script_has_to_say_yes(
     code, output, why = await stop(user, tmp_path, "t")
     assert (code, output, "add --yes" in why) == (2, b"", True)
     env = as_user(user, tmp_path)
-    for keys, code in ((b"n\r", 1), (b"y\r", 0)):
+    for keys, code in ((b"n\r", 1), (b"\x03", 130), (b"y\r", 0)):
         assert (await task(user, "t"))["stop_requested_at"] is None
         async with terminal([*RELAY, "stop", "job"], env, cwd=tmp_path) as person:
             await person.sees(rb"Stop job t \(t\), which is running\? \[y/N\]")

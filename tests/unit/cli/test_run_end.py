@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relay.cli import run_end
-from relay.cli.exit_codes import NOT_ENDED, Failed
+from relay.cli.exit_codes import NOT_ENDED, RELAY_AWAY, Failed
 from relay.client.api_client import ApiError
 from relay.client.credentials import Credentials
 from relay.client.stream_messages import StreamMessage
@@ -37,7 +37,7 @@ def change(**given: Any) -> list[StreamMessage]:
 
 def waited(
     monkeypatch: pytest.MonkeyPatch,
-    *received: list[StreamMessage] | ConnectionLost | ApiError,
+    *received: list[StreamMessage] | ConnectionLost | Exception,
     present: Sequence[TaskInfo | ApiError] = (),
     seconds: float = PATIENCE,
 ) -> str:
@@ -49,7 +49,7 @@ def waited(
 
         def read(self) -> Iterator[list[StreamMessage] | ConnectionLost]:
             for one in received:
-                if isinstance(one, ApiError):
+                if isinstance(one, Exception):
                     raise one
                 yield one
 
@@ -89,15 +89,16 @@ def test_what_the_snapshot_has_not_is_looked_at_once_it_is_whole(
 @pytest.mark.parametrize(
     ("received", "failure", "text"),
     [
+        (ValueError("a defect"), ValueError, "a defect"),
         (change(), click.ClickException, "deleted"),
         (REFUSED, ApiError, "no"),
         (change(state="lost"), Failed, "not ended in time"),
     ],
-    ids=["deleted", "refused", "time is over"],
+    ids=["defect", "deleted", "refused", "time is over"],
 )
 def test_a_wait_without_an_end_says_why(
     monkeypatch: pytest.MonkeyPatch,
-    received: list[StreamMessage] | ApiError,
+    received: list[StreamMessage] | Exception,
     failure: type[Exception],
     text: str,
 ) -> None:
@@ -107,3 +108,13 @@ def test_a_wait_without_an_end_says_why(
         )
     if isinstance(raised.value, Failed):
         assert raised.value.exit_code == NOT_ENDED
+
+
+def test_of_a_relay_that_is_away_at_the_end_nothing_is_claimed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Failed, match=r"It is not known whether .* has ended") as raised:
+        waited(monkeypatch, LOST, snapshot(MINE), LOST, LOST, seconds=0.1)
+    assert raised.value.exit_code == RELAY_AWAY
+    lost, back = "relay: the connection was lost; trying again", "relay: reconnected"
+    assert capsys.readouterr().err.splitlines() == [lost, back, lost]
