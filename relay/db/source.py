@@ -162,11 +162,16 @@ async def _keep_running(
 
 
 def _load_or_create_keys(folder: Path) -> tuple[SigningKey, ...]:
-    """Read the data folder's signing keys; create them the first time."""
+    """Read the data folder's signing keys; create them the first time. Raises NoDatabase."""
     path = folder / "signing.keys"
-    if not path.exists():
-        _create_keys(path)
-    return signing_keys(path.read_text())
+    try:
+        if not path.exists():
+            _create_keys(path)
+        return signing_keys(path.read_text())
+    except OSError as error:
+        raise NoDatabase(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise NoDatabase(f"{path} {error}") from error
 
 
 def _create_keys(path: Path) -> None:

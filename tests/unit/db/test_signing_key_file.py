@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.parsers import SigningKey
-from relay.db.source import _load_or_create_keys
+from relay.db.source import NoDatabase, _load_or_create_keys
 
 
 @pytest.mark.parametrize("number", range(20))
@@ -51,3 +51,22 @@ def test_the_file_is_synced_and_then_its_name(
     monkeypatch.setattr(os, "fsync", note)
     _load_or_create_keys(tmp_path)
     assert synced == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("", "contains no key"),
+        ("k1:short", "has a secret (k1) shorter than 32 bytes"),
+        (None, "cannot be read: Is a directory"),
+    ],
+)
+def test_a_file_without_usable_keys_is_named(tmp_path: Path, written: str | None, why: str) -> None:
+    path = tmp_path / "signing.keys"
+    if written is None:
+        path.mkdir()
+    else:
+        path.write_text(written)
+    with pytest.raises(NoDatabase) as raised:
+        _load_or_create_keys(tmp_path)
+    assert str(raised.value) == f"{path} {why}"
