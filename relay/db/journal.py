@@ -196,7 +196,7 @@ class Journal:
                     await self._commit([request], to_end=to_end)
                 return
             log.warning("row_refused")  # without the driver's message, which quotes the payload
-            self._fail(batch, Invalid)
+            self._fail(batch, _refused_value)
             return
         except StatementFailed as error:  # not the data: the schema or Relay's rights in it
             metrics.commit_failures.inc()
@@ -230,7 +230,7 @@ class Journal:
             request.done.set()
 
     @staticmethod
-    def _fail(batch: list[AppendRequest], problem: type[Problem]) -> None:
+    def _fail(batch: list[AppendRequest], problem: Callable[[], Problem]) -> None:
         for request in batch:
             request.problem = problem()
             request.done.set()
@@ -282,3 +282,7 @@ class _Commit:
             return
         with trio.move_on_at(self._slow_at):
             await self.finished.wait()
+
+
+def _refused_value() -> Invalid:
+    return Invalid.of("body", "has a value that cannot be stored")
