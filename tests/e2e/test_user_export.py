@@ -36,7 +36,7 @@ async def test_a_page_of_the_largest_tasks_takes_a_mebibyte(relay: Relay) -> Non
     names = [f"{number:02}" + "\x01" * (MAX_METRIC_NAME - 2) for number in range(MAX_METRICS)]
     address = "https://x/"
     largest = {
-        **{"title": "\x01" * MAX_TEXT, "message": "\x01" * MAX_TEXT},
+        **dict.fromkeys(("title", "message"), "x" + "\x01" * (MAX_TEXT - 1)),
         "url": address + "\U0001f600" * (MAX_URL - len(address)),
         "metrics": dict.fromkeys(names, 0.12345678901234567),
     }

@@ -1,6 +1,7 @@
 """`relay stop`: a person, or a script, stops a task from another terminal."""
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -9,8 +10,10 @@ from tests.support.commands import RELAY, environment, running
 from tests.support.commands import relay as run_relay
 from tests.support.patience import LOOK_EVERY, PATIENCE
 from tests.support.relay_server import Relay, User
-from tests.support.terminals import terminal
+from tests.support.terminals import Person, terminal
 from tests.support.watching import as_user
+
+CTRL_C = b"\x03"
 
 
 async def stop(user: User, home: Path, *arguments: str) -> tuple[int, bytes, str]:
@@ -56,6 +59,14 @@ async def test_a_command_is_stopped_by_a_part_of_its_title_and_waited_for(
     assert await stop(user, tmp_path, "t") == (0, b"", "sleep 600 (t) has ended already.\n")
 
 
+async def insist(person: Person) -> None:
+    """Press Ctrl-C until it is heard: what comes before the question is waited for is lost."""
+    with suppress(trio.BrokenResourceError):  # it has ended
+        while True:
+            await person.types(CTRL_C)
+            await trio.sleep(1)
+
+
 async def test_a_terminal_is_asked_first_and_a_script_has_to_say_yes(
     relay: Relay, tmp_path: Path
 ) -> None:
@@ -64,12 +75,19 @@ async def test_a_terminal_is_asked_first_and_a_script_has_to_say_yes(
     code, output, why = await stop(user, tmp_path, "t")
     assert (code, output, "add --yes" in why) == (2, b"", True)
     env = as_user(user, tmp_path)
-    for keys, code in ((b"n\r", 1), (b"\x03", 130), (b"y\r", 0)):
+    for keys, code in ((b"n\r", 1), (CTRL_C, 130), (b"y\r", 0)):
         assert (await task(user, "t"))["stop_requested_at"] is None
-        async with terminal([*RELAY, "stop", "job"], env, cwd=tmp_path) as person:
+        async with (
+            terminal([*RELAY, "stop", "job"], env, cwd=tmp_path) as person,
+            trio.open_nursery() as typing,
+        ):
             await person.sees(rb"Stop job t \(t\), which is running\? \[y/N\]")
-            await person.types(keys)
+            if keys == CTRL_C:
+                typing.start_soon(insist, person)
+            else:
+                await person.types(keys)
             assert await person.ended() == code, person.seen
+            typing.cancel_scope.cancel()
     assert b"job t (t) was asked to stop." in person.seen
     assert (await task(user, "t"))["stop_requested_at"] is not None
     assert (await stop(user, tmp_path, "t", "-y"))[0] == 0  # again: the same
