@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
-MAX_PORT = 65_535
+HIGHEST_PORT = 65_535
 MIN_SECRET_BYTES = 32  # bytes: HS256 requires them of its key (RFC 7518, section 3.2)
 
 
@@ -56,8 +56,8 @@ def read_settings(
             values[it.name] = _parsed(it, text, name)
     if "bind" not in values and (port := environ.get("PORT", "")):
         # hosting platforms set PORT, and connect from outside
-        if not re.fullmatch(r"[0-9]{1,5}", port.strip(), re.ASCII) or int(port) > MAX_PORT:
-            raise SettingError(f"PORT must be a port from 0 to {MAX_PORT}")
+        if not re.fullmatch(r"[0-9]{1,5}", port.strip(), re.ASCII) or int(port) > HIGHEST_PORT:
+            raise SettingError(f"PORT must be a port from 0 to {HIGHEST_PORT}")
         values["bind"] = _parsed(fields["bind"], f"0.0.0.0:{port.strip()}", "PORT")
     for key, value in overrides.items():
         if value is not None:
@@ -258,7 +258,7 @@ def bind(text: str) -> str:
     if text.startswith("unix:") and len(text) > len("unix:"):
         return text
     if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}", text) or (
-        int(text.rpartition(":")[2]) > MAX_PORT
+        int(text.rpartition(":")[2]) > HIGHEST_PORT
     ):
         raise ValueError("must be HOST:PORT like 127.0.0.1:8000, or unix:PATH")
     return text
