@@ -53,11 +53,16 @@ class Draft:
         *,
         task_id: str | None = None,
         text: bytes | None = None,
+        ends_blank: bool = False,
         key: object = None,
         event_id: str | None = None,
         ts: str | None = None,
     ) -> None:
-        """`payload` is JSON. With `text`, it is cut off where that inside of a string belongs."""
+        """`payload` is JSON. With `text`, it is cut off where that inside of a string belongs.
+
+        `ends_blank`: the last line of the text is blank. It gets an end, because readers take a
+        line end at the end of a message for that of the line before.
+        """
         self.event_type = event_type
         self.task_id = task_id
         self.key = key  # logs with the same key may be joined
@@ -67,7 +72,7 @@ class Draft:
         named = b'"task_id":%b,' % msgspec.json.encode(task_id) if task_id is not None else b""
         self._head = known + named + b'"payload":' + payload
         self._texts = [] if text is None else [text]
-        self._tail = b"}" if text is None else b'"}}'
+        self._tail = b"}" if text is None else b'\\n"}}' if ends_blank else b'"}}'
         self.size = len(self._head) + len(text or b"") + len(self._tail)
 
     @property
@@ -81,7 +86,8 @@ class Draft:
         if self.text_size + other.text_size + 2 > MAX_LOG_BYTES:
             return False
         self._texts += other._texts
-        self.size += other.text_size + 2
+        self.size += other.text_size + 2 + len(other._tail) - len(self._tail)
+        self._tail = other._tail
         return True
 
     def line(self) -> bytes:
@@ -114,10 +120,14 @@ def log_drafts(
     keys: Mapping[str, Any] | None = None,
     report: Report = lambda problem: None,
 ) -> Iterator[Draft]:
-    """Build log events from a text, as few as possible. `keys` are added to each payload."""
+    """Build log events from a text, as few as possible. `keys` are added to each payload.
+
+    A line end at the end of the text begins no further line.
+    """
     head = _encode_keys(keys, report) + b'"message":"'
-    for piece in _split_text(text):
-        yield Draft("log", head, task_id=task_id, text=piece, key=(task_id, head))
+    for piece, ends_blank in _split_text(text.removesuffix("\n")):
+        key = (task_id, head)
+        yield Draft("log", head, task_id=task_id, text=piece, ends_blank=ends_blank, key=key)
 
 
 def _encode_keys(keys: Mapping[str, Any] | None, report: Report) -> bytes:
@@ -135,10 +145,13 @@ def _encode_keys(keys: Mapping[str, Any] | None, report: Report) -> bytes:
     return b"{"
 
 
-def _split_text(text: str) -> Iterator[bytes]:
-    """Split a text into insides of JSON strings within `MAX_LOG_BYTES`, at newlines if possible."""
-    start = 0
-    while start < len(text) or start == 0:
+def _split_text(text: str) -> Iterator[tuple[bytes, bool]]:
+    """Split a text into insides of JSON strings within `MAX_LOG_BYTES`, at newlines if possible.
+
+    Yields each, and whether its last line is blank.
+    """
+    start, end = 0, -1
+    while end < len(text):
         end = min(len(text), start + MAX_LOG_BYTES)
         if end < len(text):
             end = _cut_position(text, start, end)
@@ -147,8 +160,8 @@ def _split_text(text: str) -> Iterator[bytes]:
             size = (end - start) * (MAX_LOG_BYTES - 100) // len(inside)
             end = _cut_position(text, start, start + max(1, size))
             inside = encode_text(text[start:end])[1:-1]
-        yield inside
-        start = end + 1 if text[end : end + 1] == "\n" else max(end, 1)
+        yield inside, start == end or text[end - 1] == "\n"
+        start = end + 1 if text[end : end + 1] == "\n" else end
 
 
 def _cut_position(text: str, start: int, end: int) -> int:

@@ -72,4 +72,6 @@ def _divide(text: str) -> tuple[str, str]:
     cut = min(newlines, key=lambda place: abs(place - middle))
     if len(text) - SMALLEST_TEXT // 4 < cut or cut < SMALLEST_TEXT // 4:
         return text[:middle], text[middle:]  # a long line: its halves must become shorter
-    return text[:cut], text[cut + 1 :]
+    # a blank line at the end keeps its line end, as in a log that was not divided
+    end = cut + 1 if text[cut - 1] == "\n" else cut
+    return text[:end], text[cut + 1 :]

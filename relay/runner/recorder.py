@@ -155,7 +155,8 @@ class Recorder:
 
     def _log(self, client: "Client", stream: str, text: str | None) -> None:
         if text is not None:
-            client.log(text, self._task_id, stream=stream)
+            # with the end of the last line, which may be blank
+            client.log(f"{text}\n", self._task_id, stream=stream)
 
     def _log_gap(self, client: "Client") -> None:
         with self._lock:

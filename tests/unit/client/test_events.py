@@ -4,6 +4,7 @@ import json
 import uuid
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from relay.client.drafts import (
     log_drafts,
     new_id,
 )
+from relay.client.plain_text import printed_lines
 from relay.identifiers import as_identifier, is_identifier
 from tests.support.examples import examples
 
@@ -65,9 +67,35 @@ def test_lines_are_cut_between_lines() -> None:
 def test_joined_logs_read_like_one(texts: list[str]) -> None:
     first, *rest = [draft for text in texts for draft in log_drafts(text, "t")]
     assert all(first.join(draft) for draft in rest)
-    message = decoded(first)["payload"]["message"]
-    assert message == "\n".join(text.encode("utf-8", "replace").decode() for text in texts)
+    ended = (text.removesuffix("\n").encode("utf-8", "replace").decode() for text in texts)
+    message, lines = decoded(first)["payload"]["message"], "\n".join(ended)
+    assert message == (lines if lines and not lines.endswith("\n") else f"{lines}\n")
     assert first.size + 1 == len(first.line())
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (["two\n\n\n"], ["two", "", ""]),
+        (["two", "\n"], ["two", ""]),
+        (["two\n", ""], ["two", ""]),
+        (["two\n\n", "three\n"], ["two", "", "three"]),
+        (["", ""], ["", ""]),
+        (["C:\\n"], ["C:\\n"]),
+    ],
+)
+def test_blank_lines_at_the_end_of_a_log_are_lines(texts: list[str], shown: list[str]) -> None:
+    first, *rest = [draft for text in texts for draft in log_drafts(text, "t")]
+    assert all(first.join(draft) for draft in rest)
+    assert printed_lines(decoded(first)["payload"]["message"]) == shown
+    assert first.size + 1 == len(first.line())
+
+
+@pytest.mark.parametrize("lines", [["x" * 50_000, "", "y" * 50_000], ["x" * 60_000, ""]])
+def test_blank_lines_where_a_log_is_cut_are_lines(lines: list[str]) -> None:
+    pieces = [decoded(draft)["payload"]["message"] for draft in log_drafts("\n".join([*lines, ""]))]
+    assert len(pieces) == 2
+    assert [line for piece in pieces for line in printed_lines(piece)] == lines
 
 
 def test_logs_of_different_kinds_are_not_joined() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.client.drafts import event, log_drafts
+from relay.client.plain_text import printed_lines
 from relay.client.splitting import SMALLEST_TEXT, split_log
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=400)).map(
@@ -35,6 +36,13 @@ def test_lines_are_not_cut_where_a_newline_is_near() -> None:
     (draft,) = log_drafts(text)
     halves = [json.loads(half)["payload"]["message"] for half in split_log(draft.line())]
     assert "\n".join(halves) == text
+
+
+def test_blank_lines_are_kept_where_a_text_is_divided() -> None:
+    text = "line\n\n" * 200
+    (draft,) = log_drafts(text)
+    messages = [json.loads(part)["payload"]["message"] for part in _parts(draft.line())]
+    assert [line for message in messages for line in printed_lines(message)] == ["line", ""] * 200
 
 
 def test_the_same_event_has_the_same_parts() -> None:
