@@ -8,23 +8,30 @@
 /** @typedef {[name: string, value: string][]} Query */
 
 const REQUEST_TIMEOUT_MS = 15_000;
+const PROBLEM_TYPE = 'urn:relay:problem:'; // followed by the code; as in api.js
 const STREAM_PATHS = { websocket: 'api/rt', sse: 'api/sse' };
 
-/** A refused HTTP call; `code` is the matching close code. */
+/**
+ * A refused HTTP call; `code` is the matching close code. Only Relay refuses a credential: a 401 or a 403 of a program in front of it may
+ * pass, as what it answers instead of Relay does.
+ */
 export class Refusal extends Error {
-  /** @param {number} status @param {number | null} retryAfter ms */
-  constructor(status, retryAfter) {
+  /** @param {number} status @param {number | null} retryAfter ms @param {boolean} ofRelay */
+  constructor(status, retryAfter, ofRelay) {
     super(`refused with ${status}`);
-    this.code = { 401: 4401, 403: 4403, 429: 4429 }[status] ?? 1011;
+    this.code = (ofRelay && { 401: 4401, 403: 4403 }[status]) || (status === 429 ? 4429 : 1011);
     this.retryAfter = retryAfter;
   }
 }
 
-/** @param {Response} response @throws {Refusal} */
-function accepted(response) {
+/** @param {Response} response @returns {Promise<Response>} Raises Refusal. */
+async function accepted(response) {
   if (response.ok) return response;
+  const { status } = response;
   const seconds = Number(response.headers.get('Retry-After'));
-  throw new Refusal(response.status, seconds > 0 ? seconds * 1000 : null);
+  const problem = await response.json().catch(() => null);
+  const ofRelay = problem?.status === status && String(problem.type).startsWith(PROBLEM_TYPE);
+  throw new Refusal(status, seconds > 0 ? seconds * 1000 : null, ofRelay);
 }
 
 export class Requests {
@@ -65,7 +72,7 @@ export class Requests {
     const headers = await this.#authorization();
     if (headers === null) return url; // the browser sends the same-origin cookie
     const ticket = this.#address('api/rt/ticket', []);
-    const response = accepted(await this.#fetch(ticket, { method: 'POST', headers, credentials: 'omit' }));
+    const response = await accepted(await this.#fetch(ticket, { method: 'POST', headers, credentials: 'omit' }));
     url.searchParams.set('ticket', (await response.json()).ticket);
     return url;
   }
@@ -84,7 +91,7 @@ export class Requests {
   async #read(path, query) {
     const headers = await this.#authorization();
     const init = headers === null ? {} : { headers, credentials: /** @type {const} */ ('omit') };
-    return accepted(await this.#fetch(this.#address(path, query), init)).json();
+    return (await accepted(await this.#fetch(this.#address(path, query), init))).json();
   }
 
   /** @param {string} path @param {Query} query */

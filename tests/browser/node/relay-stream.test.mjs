@@ -111,6 +111,37 @@ test('every connect takes a fresh ticket; 4401 asks for a new credential; 4403 i
   assert.deepEqual([stream.state.state, stream.state.code, FakeLine.opened.length], ['closed', 4403, 2]);
 });
 
+const refusal = (status, type) =>
+  Response.json({ type, status, code: 'refused' }, { status, headers: { 'Content-Type': 'application/problem+json' } });
+
+for (const [status, code] of [[401, 4401], [403, 4403]]) {
+  test(`a ticket that a proxy refuses with ${status} is asked for again; that Relay does is the end`, async () => {
+    const asked = [];
+    const answers = [
+      new Response('<h1>Sign in</h1>', { status }),
+      refusal(status, 'about:blank'),
+      Response.json({ ticket: 't' }),
+      ...[0, 1, 2, 3, 4].map(() => refusal(status, 'urn:relay:problem:refused')),
+    ];
+    const { stream } = await open({
+      getCredential: ({ expired }) => { asked.push(expired); return 'secret'; },
+      fetch: async () => answers.shift(),
+    });
+    for (let turn = 0; turn < 2; turn += 1) {
+      assert.deepEqual([stream.state.state, stream.state.code], ['waiting', 1011]);
+      await pass(60_000);
+    }
+    assert.equal(last().url.searchParams.get('ticket'), 't');
+    last().say(hello('e.0'));
+    last().end();
+    await pass(60_000);
+    assert.equal(stream.state.code, code);
+    assert.deepEqual(asked.slice(0, 4), [false, false, false, false]);
+    assert.equal(stream.state.state, status === 403 ? 'closed' : 'waiting');
+    stream.close();
+  });
+}
+
 test('a stream of a process without its database comes back with its cursor', async () => {
   const { stream } = await open();
   last().say(hello('e.0'), event(1), { type: 'close', code: 1013, reason: 'blind', retry_after_ms: 1_000 });
