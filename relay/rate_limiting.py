@@ -164,7 +164,7 @@ class Limits:
         quotas = [await self._take([charge], charge.key) for charge in charges]
         return min(filter(None, quotas), key=lambda quota: quota.remaining, default=None)
 
-    async def return_mail_code(self, user_id: UUID, mailbox: str, address: str) -> None:
+    async def refund_mail_code(self, user_id: UUID, mailbox: str, address: str) -> None:
         """Give back what `charge_mail_code` has charged for a mail that is not sent."""
         for one in self._mail_code_charges(user_id, mailbox, address):
             await self._take([one._replace(cost=-one.cost)], one.key)

@@ -15,7 +15,7 @@ from relay.errors import Invalid, Unavailable
 from relay.media_types import JSON
 from relay.web.answers import Answer, json_answer
 from relay.web.json import read_json
-from relay.web.mail_codes import charge_mail
+from relay.web.mail_codes import charge_mail, refund_mail
 from relay.web.needs import SESSION
 from relay.web.openapi.describe import described
 from relay.web.rate_limits import TOKENS, limited
@@ -70,5 +70,7 @@ async def mail_code(request: HTTPRequest) -> Answer:
         if failure.permanent:
             raise Invalid.of("address", f"gets no mail: {failure}") from None
         log.warning("mail_failed", error=str(failure))
+        if not failure.may_be_taken:
+            await refund_mail(request, wanted.address)
         raise NotMailed(f"The code was not sent: {failure}.") from None
     return json_answer(CodeSent(wanted.address, VALID_MINUTES * 60), 202)

@@ -32,7 +32,8 @@ class MailFailed(Exception):
     """The mail was not taken. The message is for a person, and shows nothing of the server's text.
 
     `status` is its reply, if there was one. `permanent`: another try would meet the same.
-    `unknown_recipient`: the server does not take mail for this address.
+    `unknown_recipient`: the server does not take mail for this address. `may_be_taken`: the server
+    may have the mail all the same, because its answer did not come.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class MailFailed(Exception):
         *,
         permanent: bool = False,
         unknown_recipient: bool = False,
+        may_be_taken: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.permanent = permanent
         self.unknown_recipient = unknown_recipient
+        self.may_be_taken = may_be_taken
 
 
 class Mailer(msgspec.Struct, frozen=True):
@@ -72,7 +75,8 @@ class Mailer(msgspec.Struct, frozen=True):
                 )
         except trio.TooSlowError:
             raise MailFailed(
-                f"the mail server did not take it within {TOTAL_SECONDS:g} seconds"
+                f"the mail server did not take it within {TOTAL_SECONDS:g} seconds",
+                may_be_taken=True,
             ) from None
         finally:
             connection.shut()
@@ -145,6 +149,7 @@ def _deliver(
     recipient: str,
 ) -> int:
     """Send one mail, blocking. Raises MailFailed."""
+    is_handing_over = False
     try:
         smtp = connection.open(server, sender)
         try:
@@ -152,6 +157,7 @@ def _deliver(
                 smtp.starttls(context=smtp_tls_context(server))
             if server.password is not None:
                 smtp.login(server.user or "", server.password)
+            is_handing_over = True
             smtp.sendmail(sender.address, [recipient], mail.as_bytes())
             with suppress(OSError, smtplib.SMTPException):
                 smtp.putcmd("quit")  # its answer says nothing of the mail
@@ -170,9 +176,13 @@ def _deliver(
     except smtplib.SMTPNotSupportedError:
         raise MailFailed("the mail server has no STARTTLS, or no login by password") from None
     except ssl.SSLError:
-        raise MailFailed("no secure connection to the mail server") from None
+        raise MailFailed(
+            "no secure connection to the mail server", may_be_taken=is_handing_over
+        ) from None
     except (smtplib.SMTPException, OSError, ValueError):
-        raise MailFailed("no connection to the mail server, or it broke") from None
+        raise MailFailed(
+            "no connection to the mail server, or it broke", may_be_taken=is_handing_over
+        ) from None
     return ACCEPTED
 
 

@@ -12,3 +12,10 @@ async def take_mail_code(database: Database, interval: timedelta, burst: int) ->
     """
     wait: float = await database.fetchval("SELECT take_mail_code($1, $2)", interval, burst)
     return wait
+
+
+async def uncount_mail_code(database: Database, interval: timedelta) -> None:
+    """Count a code no longer: it was not mailed."""
+    await database.execute(
+        "UPDATE mailed_codes SET paced_until = paced_until - $1::interval", interval
+    )

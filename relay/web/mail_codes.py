@@ -3,7 +3,7 @@
 from relay.channels.kinds.base import ChannelRequest
 from relay.channels.kinds.email import EmailRequest
 from relay.config.mail_address import mailbox_of
-from relay.db.mail_codes import take_mail_code
+from relay.db.mail_codes import take_mail_code, uncount_mail_code
 from relay.db.receivers import interval_of
 from relay.errors import Invalid
 from relay.shared_limits import Charge
@@ -11,7 +11,7 @@ from relay.web.rate_limits import (
     charge_mail_code,
     charge_mail_code_try,
     over_limit,
-    return_mail_code,
+    refund_mail_code,
 )
 from relay.web.request import HTTPRequest
 
@@ -32,9 +32,18 @@ async def charge_mail(request: HTTPRequest, address: str) -> None:
     rate = settings.rate_all_mail_codes
     interval = interval_of(settings, rate)
     if wait := await take_mail_code(request.services.database, interval, rate.burst):
-        await return_mail_code(request, mailbox)
+        await refund_mail_code(request, mailbox)
         charge = Charge("mail_codes_all", "", rate, 1, "mailed codes of all users")
         raise over_limit(request, charge, wait)
+
+
+async def refund_mail(request: HTTPRequest, address: str) -> None:
+    """Give back all that `charge_mail` has charged for a mail that no mail server has taken."""
+    await refund_mail_code(request, mailbox_of(address))
+    settings = request.services.settings
+    if settings.rate_limits:
+        interval = interval_of(settings, settings.rate_all_mail_codes)
+        await uncount_mail_code(request.services.database, interval)
 
 
 async def check_mail_code(request: HTTPRequest, wanted: ChannelRequest) -> None:

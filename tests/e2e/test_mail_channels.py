@@ -145,6 +145,22 @@ async def test_a_mail_server_that_refuses_or_is_away_is_reported(
     assert "secret" not in refused.text + away.text
 
 
+@pytest.mark.parametrize("command", ["RCPT", "DATA"])
+async def test_a_code_that_no_mail_server_has_taken_is_not_counted(
+    relay: Relay, mails: MailServer, command: str
+) -> None:
+    user = await relay.user()
+    mails.answers[command] = "451 4.7.1 try again later"
+    for _ in range(6):
+        away = await user.call("POST", "/api/email-code", json={"address": ADDRESS})
+        assert away.status_code == 503
+    del mails.answers[command]
+    for _ in range(5):
+        await code_for(user, mails)
+    over = await user.call("POST", "/api/email-code", json={"address": ADDRESS})
+    assert over.status_code == 429
+
+
 async def test_without_a_mail_server_there_is_no_such_channel(database_url: str) -> None:
     async with running_relay(database_url) as relay:
         user = await relay.user()

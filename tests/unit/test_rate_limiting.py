@@ -59,12 +59,12 @@ async def test_a_code_that_is_given_back_can_be_mailed_again() -> None:
         quota = await limits.charge_mail_code(user_id, *given)
         assert quota is not None
         assert quota.remaining == left
-    await limits.return_mail_code(user_id, *given)
+    await limits.refund_mail_code(user_id, *given)
     assert await limits.charge_mail_code(user_id, *given) is not None
     with pytest.raises(OverLimit):
         await limits.charge_mail_code(user_id, *given)
     for _ in range(5):  # no more than nothing is owed
-        await limits.return_mail_code(user_id, *given)
+        await limits.refund_mail_code(user_id, *given)
     for _ in range(2):
         await limits.charge_mail_code(user_id, *given)
     with pytest.raises(OverLimit):

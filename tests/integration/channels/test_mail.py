@@ -19,7 +19,7 @@ from relay.channels import mail as mail_module
 from relay.channels.kinds import KINDS
 from relay.channels.kinds.base import Delivered, Outcome, Refused, Retry
 from relay.channels.kinds.email import EmailSettings
-from relay.channels.mail import Mailer
+from relay.channels.mail import Mailer, MailFailed
 from relay.channels.mail_texts import code_mail, notification_mail
 from relay.channels.notification import Notification
 from relay.channels.wording import words
@@ -164,6 +164,30 @@ async def test_a_server_that_is_away_or_no_mail_server_is_tried_again() -> None:
         found = await send(f"smtp://127.0.0.1:{listener.getsockname()[1]}", notification())
         thread.join()
     assert isinstance(found, Retry)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_mail_may_be_taken_where_the_connection_breaks_after_it(taken: bool) -> None:
+    replies = [b"220 mail.test", b"250 mail.test", b"250 sender", b"250 recipient", b"354 go on"]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_and_break() -> None:
+            accepted, _ = listener.accept()
+            with accepted, accepted.makefile("rb") as lines:
+                for reply in replies if taken else ():
+                    accepted.sendall(reply + b"\r\n")
+                    if not reply.startswith(b"354"):
+                        lines.readline()
+                while taken and lines.readline() != b".\r\n":
+                    pass
+
+        thread = threading.Thread(target=answer_and_break)
+        thread.start()
+        mailer = Mailer.of(smtp_address(f"smtp://127.0.0.1:{listener.getsockname()[1]}"), SENDER)
+        with pytest.raises(MailFailed, match="or it broke") as failed:
+            await mailer.send(code_mail("1", 30, SENDER, TO.address, BASE_URL), TO.address)
+        thread.join()
+    assert failed.value.may_be_taken is taken
 
 
 @pytest.mark.parametrize(

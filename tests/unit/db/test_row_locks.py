@@ -25,7 +25,7 @@ CHANNELS_IN_ORDER = r"ORDER BY c\.user_id, c\.channel_id FOR NO KEY UPDATE"
 NOTIFIED_USERS_IN_ORDER = r"ORDER BY n\.user_id FOR NO KEY UPDATE"
 THE_ONLY_ROW = (
     r"FROM readiness\s+FOR UPDATE|DELETE FROM housekeeping WHERE holder|UPDATE vapid_keys SET"
-    r"|FROM mailed_codes FOR NO KEY UPDATE"
+    r"|FROM mailed_codes FOR NO KEY UPDATE|UPDATE mailed_codes SET"
 )
 LOCKED_BY_ITS_CALLER = r"FROM joined j WHERE p\.user_id = j\.owner"  # a trigger's function
 
@@ -48,6 +48,7 @@ WAYS = {
     "set_visible": ONE_ROW,
     "replace_sealed": ONE_ROW,
     "replace_vapid_keys": THE_ONLY_ROW,
+    "uncount_mail_code": THE_ONLY_ROW,
     "SWEEPS": SKIPS_LOCKED,  # of relay/db/expired_rows.py, as the next
     "ENDED_CREDENTIALS": SKIPS_LOCKED,
     # functions of sql/
