@@ -9,6 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from relay.channels.notification import Notification
@@ -18,21 +19,27 @@ from relay.events import utc_now
 
 
 class _Policy(EmailPolicy):
-    """Writes a subject with other letters than ASCII's as encoded words alone.
+    """Writes a subject, or a sender's name, with other letters than ASCII's as encoded words alone.
 
     `EmailPolicy` encodes only the words that need it. Before Python 3.13 it then loses blanks
     between two of them, because readers drop what stands between encoded words (RFC 2047).
     """
 
-    def fold(self, name: str, value: str) -> str:
+    def fold(self, name: str, value: Any) -> str:
         """The header with its line ends."""
-        if name != "Subject" or value.isascii():
-            folded: str = super().fold(name, value)
-            return folded
-        words = Header(str(value), "utf-8", header_name=name).encode(linesep=self.linesep)
-        return f"{name}: {words}{self.linesep}"
+        if name == "Subject" and not value.isascii():
+            return f"{name}: {self._encoded(name, value)}{self.linesep}"
+        if name == "From" and not value.isascii():
+            (sender,) = value.addresses
+            words = self._encoded(name, sender.display_name)
+            return f"{name}: {words}{self.linesep} <{sender.addr_spec}>{self.linesep}"
+        folded: str = super().fold(name, value)
+        return folded
 
-    def fold_binary(self, name: str, value: str) -> bytes:
+    def _encoded(self, name: str, text: str) -> str:
+        return Header(str(text), "utf-8", header_name=name).encode(linesep=self.linesep)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
         """The same in bytes."""
         return self.fold(name, value).encode("ascii")
 

@@ -4,7 +4,9 @@ import socket
 import ssl
 import threading
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.policy import default
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -92,6 +94,18 @@ def test_a_subject_is_read_as_it_was_written(title: str) -> None:
     assert [line for line in written.split(b"\r\n\r\n")[0].split(b"\r\n") if len(line) > 78] == []
     read = message_from_bytes(written, policy=default)
     assert read["Subject"] == words(note).headline
+
+
+@given(st.lists(WORDS, min_size=1, max_size=25).map(" ".join))
+@example("Сборки проекта и обучение моделей")
+def test_a_senders_name_is_read_as_it_was_written(name: str) -> None:
+    sender = Sender(SENDER.address, name)
+    written = code_mail("1234 5678", 30, sender, TO.address, BASE_URL).as_bytes()
+    assert written.isascii()
+    assert [line for line in written.split(b"\r\n\r\n")[0].split(b"\r\n") if len(line) > 78] == []
+    # `EmailPolicy` reads a blank between two encoded words of a name (RFC 2047, section 6.2)
+    found, address = parseaddr(message_from_bytes(written)["From"])
+    assert (str(make_header(decode_header(found))), address) == (name, SENDER.address)
 
 
 def test_a_mail_with_a_code_holds_nothing_that_a_user_has_written() -> None:
