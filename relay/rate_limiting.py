@@ -164,9 +164,15 @@ class Limits:
         quotas = [await self._take([charge], charge.key) for charge in charges]
         return min(filter(None, quotas), key=lambda quota: quota.remaining, default=None)
 
-    async def refund_mail_code(self, user_id: UUID, mailbox: str, address: str) -> None:
-        """Give back what `charge_mail_code` has charged for a mail that is not sent."""
-        for one in self._mail_code_charges(user_id, mailbox, address):
+    async def refund_mail_code(
+        self, user_id: UUID, mailbox: str, address: str, *, tried: bool = False
+    ) -> None:
+        """Give back what `charge_mail_code` has charged for a mail that is not sent.
+
+        Where the mail server was `tried`, the client stays charged: its tries are bounded, too.
+        """
+        of_user, of_client, of_mailbox = self._mail_code_charges(user_id, mailbox, address)
+        for one in (of_user, of_mailbox) if tried else (of_user, of_client, of_mailbox):
             await self._take([one._replace(cost=-one.cost)], one.key)
 
     def _mail_code_charges(self, user_id: UUID, mailbox: str, address: str) -> tuple[Charge, ...]:

@@ -38,8 +38,11 @@ async def charge_mail(request: HTTPRequest, address: str) -> None:
 
 
 async def refund_mail(request: HTTPRequest, address: str) -> None:
-    """Give back all that `charge_mail` has charged for a mail that no mail server has taken."""
-    await refund_mail_code(request, mailbox_of(address))
+    """Give back what `charge_mail` has charged for a mail that the mail server has not taken.
+
+    The client stays charged for the try.
+    """
+    await refund_mail_code(request, mailbox_of(address), tried=True)
     settings = request.services.settings
     if settings.rate_limits:
         interval = interval_of(settings, settings.rate_all_mail_codes)

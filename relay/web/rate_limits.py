@@ -121,10 +121,10 @@ async def charge_mail_code(request: Request, mailbox: str) -> None:
     await _charge(request, limits.charge_mail_code(user_id, mailbox, request.address_block))
 
 
-async def refund_mail_code(request: Request, mailbox: str) -> None:
-    """Give back the charge of a mail with a code that is not sent."""
+async def refund_mail_code(request: Request, mailbox: str, *, tried: bool = False) -> None:
+    """Give back the charge of a mail with a code that is not sent; see `Limits`."""
     limits, user_id = request.services.limits, request.credential.user_id
-    await limits.refund_mail_code(user_id, mailbox, request.address_block)
+    await limits.refund_mail_code(user_id, mailbox, request.address_block, tried=tried)
 
 
 async def charge_mail_code_try(request: Request, mailbox: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.config.parsers import Rate, rate
 from relay.config.settings import Settings
-from relay.rate_limiting import Allowances, Limits, OverLimit
+from relay.rate_limiting import CODES_OF_CLIENT, Allowances, Limits, OverLimit
 from relay.web.address_block import address_block
 
 TOKEN = uuid4()
@@ -69,6 +69,16 @@ async def test_a_code_that_is_given_back_can_be_mailed_again() -> None:
         await limits.charge_mail_code(user_id, *given)
     with pytest.raises(OverLimit):
         await limits.charge_mail_code(user_id, *given)
+
+
+async def test_tries_at_a_mail_server_that_takes_nothing_are_charged_to_the_client() -> None:
+    limits = limits_at(Clock(), mail_codes="2/d")
+    given = (uuid4(), "ada@example.com", "192.0.2.1")
+    for _ in range(2 * CODES_OF_CLIENT):
+        await limits.charge_mail_code(*given)
+        await limits.refund_mail_code(*given, tried=True)
+    with pytest.raises(OverLimit, match="this network"):
+        await limits.charge_mail_code(*given)
 
 
 async def test_a_request_larger_than_the_burst_is_refused_as_such() -> None:
