@@ -167,10 +167,7 @@ class Limits:
     async def refund_mail_code(
         self, user_id: UUID, mailbox: str, address: str, *, tried: bool = False
     ) -> None:
-        """Give back what `charge_mail_code` has charged for a mail that is not sent.
-
-        Where the mail server was `tried`, the client stays charged: its tries are bounded, too.
-        """
+        """Give back the charge of a mail that is not sent; not to a client that has `tried` it."""
         of_user, of_client, of_mailbox = self._mail_code_charges(user_id, mailbox, address)
         for one in (of_user, of_mailbox) if tried else (of_user, of_client, of_mailbox):
             await self._take([one._replace(cost=-one.cost)], one.key)
