@@ -53,7 +53,9 @@ class ReaderTurns:
                 yield
                 self._read += 1
         finally:
-            if not own.borrowed_tokens:  # then none waits either
+            # Where none holds a place, none waits either. A reader that was cancelled as the last
+            # one left may find the user gone, or with new places.
+            if not own.borrowed_tokens and self._users.get(user_id) is own:
                 del self._users[user_id]
 
     @asynccontextmanager

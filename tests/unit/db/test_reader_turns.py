@@ -134,3 +134,30 @@ async def test_a_cancelled_reader_keeps_no_turn() -> None:
         scopes[3].cancel()
     assert library.turns.waiting == 0
     assert not library.turns._users
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_a_reader_that_is_cancelled_as_the_last_one_leaves_ends_quietly(
+    another: bool,
+) -> None:
+    """And it takes no place from another one that comes before its end."""
+    library, scope = Library(ReaderTurns(1, 3, 60)), trio.CancelScope()
+
+    async def wait() -> None:
+        with scope:
+            await library.read(USER)
+
+    async with trio.open_nursery() as nursery:
+        async with library.turns.turn(USER):
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()  # it runs at the next checkpoint
+        if another:
+            async with library.turns.turn(USER):
+                nursery.start_soon(library.read, USER)
+                await trio.testing.wait_all_tasks_blocked()
+                assert library.order == []
+            await trio.testing.wait_all_tasks_blocked()
+            await library.end_first()
+    assert library.order == [USER] * another
+    assert not library.turns._users
