@@ -14,8 +14,9 @@ from dataclasses import replace
 from bench import wire
 from bench.peer import Endpoint, Peer, PeerInstance, Start, StartOptions
 from bench.postgres import postgres
-from bench.processes import PeerUnavailable, free_port, running
+from bench.processes import PeerUnavailable, running
 from bench.proxies import PEERS, PEERS_ENVIRONMENT, nchan, pushpin
+from tests.support.ports import HeldPort
 
 NODE_MODULES = PEERS_ENVIRONMENT / "node/node_modules"
 
@@ -44,10 +45,11 @@ def _program(
 ) -> Start:
     @contextmanager
     def start(options: StartOptions) -> Iterator[PeerInstance]:
-        port, tls = free_port(), options.tls
-        given = {**environ(), **_certificate(options)}
-        with running(command(port), port, given, cores=options.cores, tls=tls) as program:
-            yield PeerInstance(program, lambda count, posting: users(port, count, posting), tls)
+        tls, given = options.tls, {**environ(), **_certificate(options)}
+        with HeldPort() as held:
+            port = held.number
+            with running(command(port), port, given, cores=options.cores, tls=tls) as program:
+                yield PeerInstance(program, lambda count, posting: users(port, count, posting), tls)
 
     return start
 
@@ -73,8 +75,9 @@ def _with_relay_packages(file: str) -> Start:
 
 @contextmanager
 def _fastapi(options: StartOptions) -> Iterator[PeerInstance]:
-    python, port, secret = _peers_python(), free_port(), secrets.token_hex(32)
-    with postgres() as (dsn, pid):
+    python, secret = _peers_python(), secrets.token_hex(32)
+    with HeldPort() as held, postgres() as (dsn, pid):
+        port = held.number
         command = [python, str(PEERS / "fastapi_durable.py"), str(port)]
         given = {"DATABASE_URL": dsn, "JWT_SECRET": secret, **_certificate(options)}
         with running(

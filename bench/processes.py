@@ -1,7 +1,6 @@
 """Start the measured programs on the server's cores, find their processes, and stop them."""
 
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -64,12 +63,6 @@ class Program:
         return sum(
             memory_kib(pid) for pid in process_tree(self.process.pid) if not is_postgres(pid)
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

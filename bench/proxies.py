@@ -6,12 +6,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.peer import Endpoint, PeerInstance, StartOptions
-from bench.processes import ROOT, PeerUnavailable, free_port, running
+from bench.processes import ROOT, PeerUnavailable, running
 from bench.shapes import Compose
+from tests.support.ports import HeldPort
 
 PEERS = ROOT / "bench" / "peers"
 PEERS_ENVIRONMENT = ROOT / ".venv-bench"  # the peers' packages, separate from Relay's
@@ -24,12 +25,13 @@ def nchan(options: StartOptions) -> Iterator[PeerInstance]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
     if nginx is None or not NCHAN_MODULE.exists():
         raise PeerUnavailable("it takes Debian's nginx and libnginx-mod-nchan")
-    port, tls, certificate = free_port(), "", ""
+    tls, certificate = "", ""
     if options.certificate:
         tls = " ssl"
         files = options.certificate
         certificate = f"ssl_certificate {files.certificate}; ssl_certificate_key {files.key};"
-    with tempfile.TemporaryDirectory() as folder:
+    with HeldPort() as held, tempfile.TemporaryDirectory() as folder:
+        port = held.number
         os.chmod(folder, 0o711)  # nginx workers run as an unprivileged user
         values = {"module": NCHAN_MODULE, "workers": options.workers, "port": port}
         path = _configured("nchan.conf", folder, values | {"tls": tls, "certificate": certificate})
@@ -57,9 +59,9 @@ def _configured(name: str, folder: str, values: Mapping[str, object]) -> Path:
 def pushpin(options: StartOptions) -> Iterator[PeerInstance]:
     if shutil.which("pushpin") is None or not PUSHPIN_SETTINGS.exists():
         raise PeerUnavailable("it takes Debian's pushpin")
-    port, origin, control = free_port(), free_port(), free_port()
-    listen = f"http_port=127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as held, tempfile.TemporaryDirectory() as folder:
+        port, origin, control = (held.enter_context(HeldPort()).number for _ in range(3))
+        listen = f"http_port=127.0.0.1:{port}"
         if options.certificate:
             listen = f"https_ports=127.0.0.1:{port}"
             certs = Path(folder) / "runner/certs"

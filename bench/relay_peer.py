@@ -16,7 +16,8 @@ from typing import Any
 from bench.certificates import Certificate
 from bench.peer import Endpoint, Peer, PeerInstance, StartOptions
 from bench.postgres import postgres
-from bench.processes import ROOT, Program, free_port, running
+from bench.processes import ROOT, Program, running
+from tests.support.ports import HeldPort
 
 # All clients share the loopback address, and one user has a thousand sockets: with these limits the
 # benchmark would measure the limits. All other settings keep their defaults.
@@ -37,8 +38,9 @@ def relay(
 
     @contextmanager
     def start(options: StartOptions) -> Iterator[PeerInstance]:
-        port, tls = free_port(), options.tls
-        with tempfile.TemporaryDirectory() as folder:
+        tls = options.tls
+        with HeldPort() as held, tempfile.TemporaryDirectory() as folder:
+            port = held.number
             command = [sys.executable, "-m", "relay.cli.main", "serve"]
             command += ["--bind", f"127.0.0.1:{port}", "--data-dir", f"{folder}/data"]
             command += ["--workers", str(options.workers)] if options.workers > 1 else []
@@ -109,7 +111,7 @@ class RelayFleet:
 
     def start(self) -> Program:
         """Start one more process."""
-        port = free_port()
+        port = self._stack.enter_context(HeldPort()).number
         # the issuer of the tokens is the first
         self._environ.setdefault("BASE_URL", f"http://127.0.0.1:{port}")
         command = [sys.executable, "-m", "relay.cli.main", "serve", "--bind", f"127.0.0.1:{port}"]

@@ -17,7 +17,8 @@ from bench.generator import Poster, generator
 from bench.machine import OTHER_CORES, pin, raise_descriptor_limit
 from bench.marks import Lane
 from bench.posting import post_at_full_rate
-from bench.processes import Program, free_port, running
+from bench.processes import Program, running
+from tests.support.ports import HeldPort
 
 Figures = tuple[float, float]  # requests per second, and per second of the server's CPU time
 SERVERS = ("hypercorn", "relay")
@@ -37,7 +38,7 @@ def main() -> None:
     with ExitStack() as stack:
         programs = {}
         for name in SERVERS:
-            port = free_port()
+            port = stack.enter_context(HeldPort()).number
             command = [sys.executable, "-m", "bench.peers.bare", name, str(port)]
             programs[name] = stack.enter_context(running(command, port, {}))
         for number in range(

@@ -14,9 +14,10 @@ from bench.machine import SERVER_CORES
 from bench.marks import Lane, Verdict, judge, mark
 from bench.peer import Endpoint, Peer, PeerInstance
 from bench.posting import post_count
-from bench.processes import free_port, running
+from bench.processes import running
 from bench.proxies import PEERS
 from bench.verification import arrivals, hide_controls, judge_all, last_arrival
+from tests.support.ports import HeldPort
 
 DUE = {7: range(0, 4), 8: range(10, 12)}
 RIGHT = [(7, 0), (8, 10), (7, 1), (7, 2), (8, 11), (7, 3)]
@@ -153,9 +154,10 @@ def test_a_mark_goes_from_the_request_into_the_message() -> None:
 )
 def test_a_faulty_server_fails_the_verdict(load: Generator, fault: str, wrong: str) -> None:
     """Over real sockets: four users with a stream each; the fifth event of each goes wrong."""
-    port = free_port()
+    held = HeldPort()
+    port = held.number
     command = [sys.executable, str(PEERS / "null.py"), str(port), *([fault] if fault else [])]
-    with running(command, port, {}, cores=SERVER_CORES) as program:
+    with held, running(command, port, {}, cores=SERVER_CORES) as program:
         endpoints = [Endpoint(port, query=f"user=u{number}") for number in range(4)]
         peer = Peer(name="null", title="", start=lambda *_: closing(None))
         clients = Clients(load, peer, PeerInstance(program, lambda *_: endpoints), endpoints)
