@@ -146,9 +146,9 @@ def test_a_warning_function_that_raises_ends_neither_work_nor_sender(stand_in: S
     def tell(line: str) -> None:
         raise ZeroDivisionError(line)
 
-    stand_in.refuses = "bad"
+    stand_in.refuses = "refused"  # which no id has by chance: they are hexadecimal
     with Client(stand_in.url, TOKEN, tell=tell) as client:
-        client.publish("log", {"message": "bad"})
+        client.publish("log", {"message": "refused"})
         client.publish("log", {"n": float("nan")})
         client.publish("log", {"data": "x" * 70_000})
     assert payloads(stand_in, "log") == [{"n": "nan"}]

@@ -4,6 +4,7 @@ python stand_in.py FOLDER --mark=MARK: the file of its place's number there says
 """
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -26,8 +27,15 @@ def wait_for_the_end() -> None:
         signal.pause()
 
 
+def leave_on_sigterm() -> None:
+    signal.sigwait({signal.SIGTERM})
+    os._exit(0)
+
+
 def serve(folder: Path, number: int) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # A handler would not run if the signal came right before the read of stdin began.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=leave_on_sigterm, daemon=True).start()
     say("serving")
     (folder / "somebody serves").touch()
     threading.Thread(target=live, daemon=True).start()
@@ -53,9 +61,10 @@ def main() -> None:
             wait_for_the_end()
         case "end like one that a terminal ends":
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             (folder / "waits").touch()
-            wait_for_the_end()
+            signal.sigwait({signal.SIGTERM})
+            signal.raise_signal(signal.SIGINT)
         case "fail when another serves":
             while not (folder / "somebody serves").exists():
                 time.sleep(0.01)
